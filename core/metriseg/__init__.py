@@ -1,0 +1,49 @@
+"""metriseg: segmentation losses and partition metrics, defined once."""
+
+from metriseg import functional
+from metriseg.batch import Batch
+from metriseg.binding import Convention, binder
+from metriseg.catalogue import CATALOGUE, Entry
+from metriseg.losses import (
+    CompoundLoss,
+    CrossEntropyLoss,
+    DiceLoss,
+    FocalLoss,
+    JaccardLoss,
+    MimeLoss,
+    NegativeMimeLoss,
+    PixelLoss,
+    PowerJaccardLoss,
+    RegionLoss,
+    SegmentationLoss,
+    TverskyLoss,
+)
+from metriseg.statistics import RegionStatistics, region_statistics
+from metriseg.validation import UnknownArgumentError, debug
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CATALOGUE",
+    "Batch",
+    "CompoundLoss",
+    "Convention",
+    "CrossEntropyLoss",
+    "DiceLoss",
+    "Entry",
+    "FocalLoss",
+    "JaccardLoss",
+    "MimeLoss",
+    "NegativeMimeLoss",
+    "PixelLoss",
+    "PowerJaccardLoss",
+    "RegionLoss",
+    "RegionStatistics",
+    "SegmentationLoss",
+    "TverskyLoss",
+    "UnknownArgumentError",
+    "binder",
+    "debug",
+    "functional",
+    "region_statistics",
+]

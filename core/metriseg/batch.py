@@ -1,0 +1,234 @@
+"""One training step's prediction and truth in one canonical form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as nnf
+
+from metriseg import validation
+
+Activation = Literal["softmax", "sigmoid", "identity"]
+
+#: Probabilities that are given as such are kept this far from 0 and 1 before a logarithm.
+PROBABILITY_MARGIN = 1e-7
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Logits and target of one step, with everything that a loss may want to know about them.
+
+    Build it with :meth:`from_tensors`, which checks its arguments and brings them into this form;
+    the constructor itself checks nothing.
+
+    Attributes:
+        logits: ``(N, C, *S)``, float32 or float64.
+        target: ``(N, *S)`` int64 labels (0 where ignored), or ``(N, C, *S)`` soft labels of the
+            logits' dtype. With one class, always soft.
+        weight: ``(N, *S)`` of the logits' dtype, or None for all ones. A pixel of weight 2 counts
+            as two pixels, a pixel of weight 0 doesn't exist.
+        maps: what a loader has computed beforehand, by name.
+        features: ``(N, D, *S)`` embeddings, for the losses that need more than logits.
+        activation: how logits become probabilities: ``"softmax"`` over the classes, ``"sigmoid"``
+            for each class by itself, ``"identity"`` when they are probabilities already
+            (of exclusive classes; with one class, of the foreground).
+    """
+
+    logits: Tensor
+    target: Tensor
+    weight: Tensor | None = None
+    maps: Mapping[str, Tensor] = field(default_factory=dict)
+    features: Tensor | None = None
+    activation: Activation = "softmax"
+
+    @classmethod
+    def from_tensors(
+        cls,
+        logits: Tensor,
+        target: Tensor,
+        *,
+        activation: Activation = "softmax",
+        ignore_index: int | None = None,
+        weight: Tensor | None = None,
+        maps: Mapping[str, Tensor] | None = None,
+        features: Tensor | None = None,
+    ) -> Batch:
+        """Check the arguments and bring them into canonical form.
+
+        Half precision is raised to float32; pixels labelled ``ignore_index`` get weight zero and
+        label 0; labels of a one-class problem (0 and 1) become its soft target.
+
+        Args:
+            logits: ``(N, C, *S)`` with at least one spatial dimension, any floating dtype.
+            target: integer labels ``(N, *S)``, or one-hot or soft labels ``(N, C, *S)`` of any
+                real dtype in [0, 1]; with one class also ``(N, *S)`` floats in [0, 1].
+            activation: "softmax", "sigmoid" or "identity"; one class can't be "softmax".
+            ignore_index: the label of pixels that don't count; None counts all.
+            weight: ``(N, *S)``, finite and not negative.
+            maps: tensors whose first dimension is N, by name.
+            features: ``(N, D, *S)``.
+
+        Raises:
+            ValueError: naming the argument, what came and what is allowed.
+        """
+        validation.logits_shape(logits)
+        num_classes = logits.shape[1]
+        validation.activation_fits(activation, num_classes)
+        if not isinstance(target, Tensor):
+            raise ValueError(f"target must be a torch.Tensor, got {type(target).__name__}")
+        validation.same_device("target", target, logits)
+        if weight is not None:
+            validation.pixel_weight(weight, logits)
+        if logits.dtype not in (torch.float32, torch.float64):
+            logits = logits.float()
+        if weight is not None:
+            weight = weight.to(logits.dtype)
+
+        if _holds_labels(target, logits):
+            target, weight = _canonical_labels(target, weight, logits, ignore_index)
+        else:
+            if ignore_index is not None:
+                raise ValueError(
+                    f"ignore_index={ignore_index} needs integer labels of shape (N, *S): with soft"
+                    " or one-hot targets a weight of 0 says what is ignored"
+                )
+            target = _canonical_soft_labels(target, weight, logits)
+        if activation == "identity":
+            validation.unit_interval(
+                "logits",
+                logits,
+                None if weight is None else weight > 0,
+                " (activation='identity' takes probabilities: for raw logits choose 'softmax' or"
+                " 'sigmoid')",
+            )
+        _check_companions(logits, maps, features)
+        return cls(logits, target, weight, dict(maps or {}), features, activation)
+
+    @property
+    def num_classes(self) -> int:
+        return self.logits.shape[1]
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether the target holds integer labels (else soft labels)."""
+        return not self.target.is_floating_point()
+
+    @property
+    def one_vs_rest(self) -> bool:
+        """Whether every class is a yes-or-no question of its own."""
+        return self.activation == "sigmoid" or self.num_classes == 1
+
+    @cached_property
+    def valid(self) -> Tensor | None:
+        """``(N, *S)`` bool, or None when every pixel counts."""
+        return None if self.weight is None else self.weight > 0
+
+    @cached_property
+    def masked_logits(self) -> Tensor:
+        """The logits with a finite number at every pixel that doesn't count."""
+        if self.valid is None:
+            return self.logits
+        filler = 0.5 if self.activation == "identity" else 0.0
+        return torch.where(self.valid.unsqueeze(1), self.logits, filler)
+
+    @cached_property
+    def probabilities(self) -> Tensor:
+        """``(N, C, *S)``."""
+        if self.activation == "softmax":
+            return self.masked_logits.softmax(1)
+        if self.activation == "sigmoid":
+            return self.masked_logits.sigmoid()
+        return self.masked_logits
+
+    @cached_property
+    def log_probabilities(self) -> Tensor:
+        """``(N, C, *S)``: ln p, never by way of p unless p is what was given."""
+        if self.activation == "softmax":
+            return self.masked_logits.log_softmax(1)
+        if self.activation == "sigmoid":
+            return nnf.logsigmoid(self.masked_logits)
+        return _off_the_edges(self.masked_logits).log()
+
+    @cached_property
+    def log_complements(self) -> Tensor:
+        """``(N, C, *S)``: ln(1 - p), for classes that are yes-or-no questions."""
+        if self.activation == "sigmoid":
+            return nnf.logsigmoid(-self.masked_logits)
+        return torch.log1p(-_off_the_edges(self.probabilities))
+
+
+def _off_the_edges(probabilities: Tensor) -> Tensor:
+    return probabilities.clamp(PROBABILITY_MARGIN, 1 - PROBABILITY_MARGIN)
+
+
+def _holds_labels(target: Tensor, logits: Tensor) -> bool:
+    """Tell labels (N, *S) from soft labels (N, C, *S) by shape; refuse anything else."""
+    pixels = (logits.shape[0], *logits.shape[2:])
+    if tuple(target.shape) == tuple(logits.shape):
+        return False
+    if tuple(target.shape) != pixels:
+        raise ValueError(
+            f"target must have shape (N, *S) = {pixels} for labels or (N, C, *S) ="
+            f" {tuple(logits.shape)} for one-hot or soft labels, got {tuple(target.shape)}"
+        )
+    if target.is_floating_point() or target.is_complex():
+        if logits.shape[1] == 1:
+            return False
+        raise ValueError(
+            f"target of shape (N, *S) must hold integer labels, got {target.dtype}: convert it, or"
+            " give soft labels of shape (N, C, *S)"
+        )
+    return True
+
+
+def _canonical_labels(
+    target: Tensor, weight: Tensor | None, logits: Tensor, ignore_index: int | None
+) -> tuple[Tensor, Tensor | None]:
+    target = target.long()
+    if ignore_index is not None:
+        counted = target != ignore_index
+        ones = torch.ones((), dtype=logits.dtype, device=logits.device)
+        weight = torch.where(counted, ones if weight is None else weight, 0.0)
+    valid = None if weight is None else weight > 0
+    num_classes = logits.shape[1]
+    validation.labels(target, valid, max(num_classes, 2))
+    if valid is not None:
+        target = torch.where(valid, target, 0)
+    if num_classes == 1:
+        target = target.to(logits.dtype).unsqueeze(1)
+    return target, weight
+
+
+def _canonical_soft_labels(target: Tensor, weight: Tensor | None, logits: Tensor) -> Tensor:
+    if target.is_complex():
+        raise ValueError(f"target must be real, got {target.dtype}")
+    if target.requires_grad:
+        raise ValueError("target must not require a gradient: none would be computed for it")
+    target = target.to(logits.dtype).reshape(logits.shape)
+    valid = None if weight is None else weight > 0
+    validation.unit_interval("target", target, valid)
+    if valid is not None:
+        target = torch.where(valid.unsqueeze(1), target, 0)
+    return target
+
+
+def _check_companions(
+    logits: Tensor, maps: Mapping[str, Tensor] | None, features: Tensor | None
+) -> None:
+    for name, tensor in (maps or {}).items():
+        if not isinstance(tensor, Tensor) or tensor.shape[:1] != logits.shape[:1]:
+            raise ValueError(f"maps[{name!r}] must be a tensor with N = {logits.shape[0]} entries")
+        validation.same_device(f"maps[{name!r}]", tensor, logits)
+    if features is None:
+        return
+    if features.ndim != logits.ndim or features.shape[0] != logits.shape[0]:
+        raise ValueError(
+            f"features must have shape (N, D, *S) with N = {logits.shape[0]} and as many spatial"
+            f" dimensions as the logits, got {tuple(features.shape)}"
+        )
+    validation.same_device("features", features, logits)

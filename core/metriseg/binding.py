@@ -1,0 +1,111 @@
+"""From a loss of the core to a loss that a framework can build from its config.
+
+A framework's :class:`Convention` is a mixin, written once, that says how the framework's words
+become the core's and how it calls a loss. :func:`binder` makes a real class of a convention and a
+loss: with its own signature and docstring, found by pickle under its module, refusing arguments
+that it doesn't have.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, TypeVar
+
+from metriseg import validation
+from metriseg.losses import SegmentationLoss
+
+L = TypeVar("L", bound=SegmentationLoss)
+
+
+class Convention:
+    """How one framework builds and calls a loss. Mixed in before the core's class.
+
+    A subclass may override the class methods below, and ``forward``. It has no ``__init__``: the
+    bound class's constructor translates its arguments, builds the core's loss and then calls
+    :meth:`adopt`.
+    """
+
+    #: A paragraph that follows the core's docstring.
+    note: ClassVar[str] = ""
+    #: The framework's words -> what to say instead.
+    foreign_words: ClassVar[Mapping[str, str]] = {}
+
+    @classmethod
+    def parameters(cls, core: Mapping[str, inspect.Parameter]) -> Mapping[str, inspect.Parameter]:
+        """The constructor's parameters in the framework's words, from the core's."""
+        return core
+
+    @classmethod
+    def translate(
+        cls, arguments: dict[str, Any], core: Mapping[str, inspect.Parameter]
+    ) -> dict[str, Any]:
+        """The core's arguments, from all of the framework's (defaults filled in)."""
+        return arguments
+
+    def adopt(self, arguments: Mapping[str, Any]) -> None:
+        """Keep what only the framework knows of; called when the core's loss is built."""
+
+
+def keyword(
+    name: str, default: Any, annotation: Any = inspect.Parameter.empty
+) -> inspect.Parameter:
+    """A keyword-only parameter, for :meth:`Convention.parameters`."""
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+    )
+
+
+def binder(convention: type[Convention], module: str) -> Callable[[type[L]], type[L]]:
+    """A function that turns a core loss into the loss of a framework.
+
+    Args:
+        convention: the framework's mixin.
+        module: the module in which the result will stand under the loss's name.
+    """
+
+    def bind(loss: type[L]) -> type[L]:
+        core = inspect.signature(loss).parameters
+        signature = _signature(convention.parameters(core))
+
+        def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+            bound = _bound_arguments(loss.__name__, signature, args, kwargs)
+            loss.__init__(self, **convention.translate(dict(bound), core))
+            self._given = bound
+            self.adopt(bound)
+
+        def arguments(self: Any) -> dict[str, Any]:
+            return dict(self._given)
+
+        namespace = {
+            "__init__": __init__,
+            "__doc__": f"{inspect.cleandoc(loss.__doc__ or '')}\n\n{convention.note}".strip(),
+            "__module__": module,
+            "__qualname__": loss.__name__,
+            "__signature__": signature,
+            "arguments": arguments,
+            "synonyms": {**convention.foreign_words, **loss.synonyms},
+        }
+        bound: type[L] = types.new_class(
+            loss.__name__, (convention, loss), exec_body=lambda body: body.update(namespace)
+        )
+        return bound
+
+    return bind
+
+
+def _signature(parameters: Mapping[str, inspect.Parameter]) -> inspect.Signature:
+    """Positional parameters first, whatever order a convention left them in."""
+    return inspect.Signature(sorted(parameters.values(), key=lambda p: p.kind))
+
+
+def _bound_arguments(
+    name: str, signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> dict[str, Any]:
+    try:
+        bound = signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise validation.UnknownArgumentError(f"{name}: {error}") from None
+    bound.apply_defaults()
+    return dict(bound.arguments)

@@ -1,0 +1,27 @@
+"""Powers whose derivative stays finite."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from metriseg.statistics import GUARDED_BASE
+
+
+def guarded_power(base: Tensor, exponent: float) -> Tensor:
+    """base^exponent for base >= 0, exact in value and finite in slope.
+
+    For an exponent below 1 the slope at 0 is infinite; here it stops growing below a base of
+    1e-6. Other exponents are untouched.
+
+    >>> import torch
+    >>> x = torch.tensor([0., 4.], requires_grad=True)
+    >>> y = guarded_power(x, 0.5)
+    >>> y.sum().backward()
+    >>> y.detach(), x.grad
+    (tensor([0., 2.]), tensor([500.0000,   0.2500]))
+    """
+    if exponent == 0 or exponent >= 1:
+        return base.pow(exponent)
+    anchor = base.detach()
+    slope = exponent * anchor.clamp(min=GUARDED_BASE).pow(exponent - 1)
+    return anchor.pow(exponent) + (base - anchor) * slope

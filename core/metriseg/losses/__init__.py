@@ -1,0 +1,21 @@
+"""Segmentation losses as modules."""
+
+from metriseg.losses.base import PixelLoss, RegionLoss, SegmentationLoss
+from metriseg.losses.compound import CompoundLoss
+from metriseg.losses.pixel import CrossEntropyLoss, FocalLoss, MimeLoss, NegativeMimeLoss
+from metriseg.losses.region import DiceLoss, JaccardLoss, PowerJaccardLoss, TverskyLoss
+
+__all__ = [
+    "CompoundLoss",
+    "CrossEntropyLoss",
+    "DiceLoss",
+    "FocalLoss",
+    "JaccardLoss",
+    "MimeLoss",
+    "NegativeMimeLoss",
+    "PixelLoss",
+    "PowerJaccardLoss",
+    "RegionLoss",
+    "SegmentationLoss",
+    "TverskyLoss",
+]

@@ -1,0 +1,153 @@
+"""Weighted sums of losses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from metriseg.batch import Batch
+from metriseg.losses.base import Reduction, SegmentationLoss, nothing_of
+from metriseg.losses.schedules import schedule
+from metriseg.statistics import RegionStatistics, region_statistics
+
+
+class CompoundLoss(SegmentationLoss):
+    r"""A weighted sum of losses over one prediction.
+
+    .. math:: \ell = \sum_k w_k\, \ell_k
+
+    The region statistics that the terms need are united and computed in one pass. Activation and
+    ``ignore_index`` are those of the terms, which must agree; each term reduces by its own rule.
+    A term of weight zero is not computed. Shapes as in
+    :class:`~metriseg.losses.base.SegmentationLoss`; at a perfect prediction the value is the
+    weighted sum of the terms' values there.
+
+    Args:
+        terms: losses, one or more; they may be compound themselves.
+        weights: for each term a number >= 0, a schedule (:mod:`metriseg.losses.schedules`), or a
+            mapping such as ``{"schedule": "linear", "start": 1.0, "end": 0.1, "steps": 90}``; None
+            for all ones. Schedules are read at :attr:`step`, which the training loop sets.
+
+    Raises:
+        ValueError: for terms that are no losses, disagree about the activation or the ignored
+            label, or reduce to different shapes; for weights that don't fit the terms.
+
+    Source: Azad et al. 2023, "Loss functions in the era of semantic segmentation",
+    arXiv:2312.05391, section on compound losses.
+
+    >>> import torch
+    >>> from metriseg import CrossEntropyLoss, DiceLoss
+    >>> loss = CompoundLoss([DiceLoss(), CrossEntropyLoss()], weights=[1.0, 0.5])
+    >>> loss(torch.zeros(1, 2, 4), torch.tensor([[0, 1, 1, 0]]))   # 1/2 + (ln 2)/2
+    tensor(0.8466)
+    """
+
+    def __init__(self, terms: Sequence[SegmentationLoss], weights: Any = None) -> None:
+        terms = self._checked_terms(terms)
+        first = terms[0]
+        super().__init__()
+        self.activation, self.ignore_index = first.activation, first.ignore_index
+        self.terms = nn.ModuleList(terms)
+        self.weights = [1.0] * len(terms) if weights is None else list(weights)
+        if len(self.weights) != len(terms):
+            raise ValueError(
+                f"weights must have a number for each of the {len(terms)} terms,"
+                f" got {len(self.weights)}"
+            )
+        self._schedules = [schedule(weight) for weight in self.weights]
+        #: Where the training stands, for weights that are schedules.
+        self.step = 0
+
+    @staticmethod
+    def _checked_terms(terms: Sequence[SegmentationLoss]) -> list[SegmentationLoss]:
+        terms = list(terms)
+        if not terms:
+            raise ValueError("terms must have at least one loss")
+        for term in terms:
+            if not isinstance(term, SegmentationLoss):
+                raise ValueError(
+                    f"terms must be losses of metriseg, got {type(term).__name__}: {term!r}"
+                )
+        for word in ("activation", "ignore_index"):
+            found = [getattr(term, word) for term in terms]
+            if any(value != found[0] for value in found):
+                raise ValueError(f"terms must agree about {word}, got {found}")
+        return terms
+
+    @property
+    def moments(self) -> frozenset[float]:
+        return frozenset().union(*(term.moments for term in self._terms()))
+
+    @property
+    def term_names(self) -> list[str]:
+        """The terms' names; one that recurs is numbered."""
+        names: list[str] = []
+        for term in self._terms():
+            seen = sum(name == term.name or name.startswith(f"{term.name}_") for name in names)
+            names.append(f"{term.name}_{seen + 1}" if term.name in names else term.name)
+        return names
+
+    def current_step(self) -> int:
+        """The step at which schedules are read."""
+        return self.step
+
+    def term_values(
+        self,
+        batch: Batch,
+        *,
+        reduction: Reduction | None = None,
+        statistics: RegionStatistics | None = None,
+    ) -> dict[str, Tensor]:
+        """The weighted value of every term, by name; those of weight zero are zero."""
+        step = self.current_step()
+        weights = [float(weight(step)) for weight in self._schedules]
+        active = [term for term, weight in zip(self._terms(), weights, strict=True) if weight]
+        moments = frozenset[float]().union(*(term.moments for term in active))
+        if moments and statistics is None:
+            statistics = region_statistics(batch, moments)
+        values = {}
+        for name, term, weight in zip(self.term_names, self._terms(), weights, strict=True):
+            if weight:
+                value = term.value(batch, reduction=reduction, statistics=statistics)
+                values[name] = weight * value
+            else:
+                values[name] = nothing_of(batch.logits)
+                for parameter in term.parameters():
+                    values[name] = values[name] + nothing_of(parameter)
+        return values
+
+    def value(
+        self,
+        batch: Batch,
+        *,
+        reduction: Reduction | None = None,
+        statistics: RegionStatistics | None = None,
+    ) -> Tensor:
+        values = self.term_values(batch, reduction=reduction, statistics=statistics)
+        shapes = {name: tuple(v.shape) for name, v in values.items() if v.ndim}
+        if len(set(shapes.values())) > 1:
+            raise ValueError(f"reduction: the terms can't be added, their shapes are {shapes}")
+        self.report(values)
+        total = nothing_of(batch.logits)
+        for value in values.values():
+            total = total + value
+        return total
+
+    def report(self, values: Mapping[str, Tensor]) -> None:
+        """Called with the terms' weighted values; a framework's class writes them to its log."""
+
+    def evaluate(self, batch: Batch) -> Tensor:
+        return self.value(batch, reduction="none")
+
+    def reduced(
+        self, batch: Batch, reduction: Reduction, statistics: RegionStatistics | None
+    ) -> Tensor:
+        return self.value(batch, reduction=reduction, statistics=statistics)
+
+    def _terms(self) -> list[SegmentationLoss]:
+        return list(self.terms)  # type: ignore[arg-type]
+
+    def extra_repr(self) -> str:
+        return f"weights={self.weights!r}"

@@ -1,0 +1,272 @@
+"""Losses that are a mean over pixels."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor
+
+from metriseg import functional as F
+from metriseg import validation
+from metriseg.batch import Activation, Batch
+from metriseg.losses.base import ClassWeight, PixelLoss, Reduction, beside_classes
+
+
+class CrossEntropyLoss(PixelLoss):
+    r"""Cross-entropy: minus the log-likelihood of the true labels.
+
+    .. math:: \ell = -\sum_c w_c\, t_c \ln p_c
+
+    at every pixel, averaged over the valid pixels; with sigmoid probabilities
+    :math:`-\frac1C \sum_c w_c\,[t_c \ln p_c + (1 - t_c) \ln(1 - p_c)]`. Values lie in
+    :math:`[0, \infty)`, 0 at a perfect prediction. Shapes as in
+    :class:`~metriseg.losses.base.SegmentationLoss`.
+
+    Args:
+        normalize: what the mean divides by: "pixels", the number of valid pixels, or "weights",
+            the sum of the class weights that these pixels met (as ``torch.nn.CrossEntropyLoss``).
+        activation: "softmax", "sigmoid" (one channel, or one question a class) or "identity".
+        ignore_index: label of the pixels that don't count.
+        class_weight: C numbers >= 0.
+        include_background: False gives class 0 weight zero.
+        reduction: "mean", "sum" or "none", then ``(N, *S)``.
+
+    Raises:
+        ValueError: for an argument outside its domain, and for logits, targets or weights of the
+            wrong shape, type or range.
+
+    Source: Azad et al. 2023, "Loss functions in the era of semantic segmentation",
+    arXiv:2312.05391, equations 1 and 2.
+
+    >>> import torch
+    >>> loss = CrossEntropyLoss(ignore_index=255)
+    >>> loss(torch.zeros(1, 4, 2, 2), torch.tensor([[[0, 1], [2, 255]]]))   # ln 4
+    tensor(1.3863)
+    """
+
+    def __init__(
+        self,
+        *,
+        normalize: Literal["pixels", "weights"] = "pixels",
+        activation: Activation = "softmax",
+        ignore_index: int | None = None,
+        class_weight: ClassWeight = None,
+        include_background: bool = True,
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__(
+            activation=activation,
+            ignore_index=ignore_index,
+            class_weight=class_weight,
+            include_background=include_background,
+            reduction=reduction,
+        )
+        validation.one_of("normalize", normalize, ("pixels", "weights"))
+        self.normalize = normalize
+
+    def evaluate(self, batch: Batch) -> Tensor:
+        if batch.one_vs_rest:
+            values = F.binary_cross_entropy(
+                batch.log_probabilities, batch.log_complements, batch.target
+            )
+            return self.mean_over_classes(values, batch)
+        return self.at_target(lambda t: F.cross_entropy(batch.log_probabilities, t), batch)
+
+    def mass(self, batch: Batch) -> Tensor:
+        factors = self.class_factors(batch)
+        if self.normalize == "pixels" or factors is None:
+            return super().mass(batch)
+        if batch.one_vs_rest:
+            return super().mass(batch) * factors.sum() / self.num_included(batch)
+        if batch.has_labels:
+            met = factors[batch.target]
+        else:
+            met = (batch.target * beside_classes(factors, batch.target)).sum(1)
+        return (met if batch.weight is None else met * batch.weight).sum()
+
+
+class FocalLoss(PixelLoss):
+    r"""Focal loss: cross-entropy that fades where the prediction is already good.
+
+    .. math:: \ell = -\sum_c w_c\, \alpha_c\, t_c\, (1 - p_c)^\gamma \ln p_c
+
+    at every pixel, averaged over the valid pixels; with sigmoid probabilities the mean over the
+    classes of :math:`-\alpha t (1-p)^\gamma \ln p - (1-\alpha)(1-t)\, p^\gamma \ln(1-p)`.
+    :math:`\gamma = 0` is cross-entropy. Values lie in :math:`[0, \infty)`, 0 at a perfect
+    prediction. Shapes as in :class:`~metriseg.losses.base.SegmentationLoss`.
+
+    Args:
+        gamma: how fast the loss fades, >= 0.
+        alpha: in [0, 1], the weight of positives, with 1 - alpha that of negatives; None leaves
+            both out. With exclusive classes (softmax) class 0 is the negative.
+        activation: "softmax", "sigmoid" (one channel, or one question a class) or "identity".
+        ignore_index: label of the pixels that don't count.
+        class_weight: C numbers >= 0.
+        include_background: False gives class 0 weight zero.
+        reduction: "mean", "sum" or "none", then ``(N, *S)``.
+
+    Raises:
+        ValueError: for an argument outside its domain, and for logits, targets or weights of the
+            wrong shape, type or range.
+
+    Source: Lin et al. 2017, "Focal loss for dense object detection", arXiv:1708.02002.
+
+    >>> import torch
+    >>> FocalLoss(gamma=2.0)(torch.zeros(1, 2, 3), torch.tensor([[0, 1, 1]]))   # (1/2)^2 ln 2
+    tensor(0.1733)
+    """
+
+    def __init__(
+        self,
+        gamma: float = 2.0,
+        alpha: float | None = None,
+        *,
+        activation: Activation = "softmax",
+        ignore_index: int | None = None,
+        class_weight: ClassWeight = None,
+        include_background: bool = True,
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__(
+            activation=activation,
+            ignore_index=ignore_index,
+            class_weight=class_weight,
+            include_background=include_background,
+            reduction=reduction,
+        )
+        self.gamma = validation.number("gamma", gamma, low=0.0)
+        self.alpha = None if alpha is None else validation.number("alpha", alpha, low=0.0, high=1.0)
+
+    def evaluate(self, batch: Batch) -> Tensor:
+        if batch.one_vs_rest:
+            values = F.binary_focal(
+                batch.log_probabilities,
+                batch.log_complements,
+                batch.target,
+                self.gamma,
+                self.alpha,
+            )
+            return self.mean_over_classes(values, batch)
+        return self.at_target(lambda t: F.focal(batch.log_probabilities, t, self.gamma), batch)
+
+    def class_factors(self, batch: Batch) -> Tensor | None:
+        factors = super().class_factors(batch)
+        if self.alpha is None or batch.one_vs_rest:
+            return factors
+        balance = batch.logits.new_full((batch.num_classes,), self.alpha)
+        balance[0] = 1 - self.alpha
+        return balance if factors is None else factors * balance
+
+
+class MimeLoss(PixelLoss):
+    r"""Mime loss: a linear loss whose gradient mimics that of Dice.
+
+    .. math:: \ell = \sum_c w_c\, \omega_c\, p_c, \qquad \omega = -a\,t + b\,(1 - t)
+
+    at every pixel, averaged over the valid pixels. The gradient against the probabilities is the
+    constant map :math:`\omega` over the number of pixels. Values lie in :math:`[-a, b]` for
+    exclusive classes; a perfect prediction has :math:`-a`, not 0. Shapes as in
+    :class:`~metriseg.losses.base.SegmentationLoss`.
+
+    Args:
+        a: reward of probability on the true class, > 0.
+        b: price of probability elsewhere, > 0.
+        activation: "softmax", "sigmoid" (one channel, or one question a class) or "identity".
+        ignore_index: label of the pixels that don't count.
+        class_weight: C numbers >= 0.
+        include_background: False gives class 0 weight zero.
+        reduction: "mean", "sum" or "none", then ``(N, *S)``.
+
+    Raises:
+        ValueError: for an argument outside its domain, and for logits, targets or weights of the
+            wrong shape, type or range.
+
+    Source: Kervadec & de Bruijne 2023, "On the dice loss gradient and the ways to mimic it",
+    equations 8 and 9 (where the text prints a = -1.9, the experiment has a = 1.9).
+
+    >>> import torch
+    >>> perfect = torch.tensor([[[9., -9.], [-9., 9.]]]) * 9
+    >>> MimeLoss()(perfect, torch.tensor([[0, 1]]))
+    tensor(-1.9000)
+    """
+
+    def __init__(
+        self,
+        a: float = 1.9,
+        b: float = 0.1,
+        *,
+        activation: Activation = "softmax",
+        ignore_index: int | None = None,
+        class_weight: ClassWeight = None,
+        include_background: bool = True,
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__(
+            activation=activation,
+            ignore_index=ignore_index,
+            class_weight=class_weight,
+            include_background=include_background,
+            reduction=reduction,
+        )
+        self.a = validation.number("a", a, low=0.0, open_low=True)
+        self.b = validation.number("b", b, low=0.0, open_low=True)
+
+    def evaluate(self, batch: Batch) -> Tensor:
+        values = F.mime(batch.probabilities, batch.target, self.a, self.b)
+        factors = self.class_factors(batch)
+        return (values if factors is None else values * beside_classes(factors, values)).sum(1)
+
+
+class NegativeMimeLoss(PixelLoss):
+    r"""Negative mime loss: minus the probability of the true class.
+
+    .. math:: \ell = -\sum_c w_c\, t_c\, p_c
+
+    at every pixel, averaged over the valid pixels. Values lie in :math:`[-1, 0]` for exclusive
+    classes; a perfect prediction has -1, not 0. With fewer than three classes everything
+    foreground is a trivial solution, so the loss asks for three. Shapes as in
+    :class:`~metriseg.losses.base.SegmentationLoss`.
+
+    Args:
+        activation: "softmax", "sigmoid" (one question a class) or "identity".
+        ignore_index: label of the pixels that don't count.
+        class_weight: C numbers >= 0.
+        include_background: False gives class 0 weight zero.
+        reduction: "mean", "sum" or "none", then ``(N, *S)``.
+
+    Raises:
+        ValueError: for fewer than three classes, for an argument outside its domain, and for
+            logits, targets or weights of the wrong shape, type or range.
+
+    Source: Kervadec & de Bruijne 2023, "On the dice loss gradient and the ways to mimic it",
+    equation 10.
+
+    >>> import torch
+    >>> NegativeMimeLoss()(torch.zeros(1, 4, 3), torch.tensor([[0, 1, 3]]))
+    tensor(-0.2500)
+    """
+
+    def __init__(
+        self,
+        *,
+        activation: Activation = "softmax",
+        ignore_index: int | None = None,
+        class_weight: ClassWeight = None,
+        include_background: bool = True,
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__(
+            activation=activation,
+            ignore_index=ignore_index,
+            class_weight=class_weight,
+            include_background=include_background,
+            reduction=reduction,
+        )
+
+    def evaluate(self, batch: Batch) -> Tensor:
+        if batch.num_classes < 3:
+            raise ValueError(
+                "NegativeMimeLoss needs logits with three classes or more (with fewer, all"
+                f" foreground is a trivial solution), got {batch.num_classes}"
+            )
+        return self.at_target(lambda t: -F.expected_over_target(batch.probabilities, t), batch)

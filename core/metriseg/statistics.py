@@ -1,0 +1,294 @@
+"""Per-class sums over pixels: all that a region loss knows of a prediction.
+
+The sums are additive over tiles, images, ranks and steps, so a loss written as a function of them
+needs one pass over the logits, whatever the number of losses.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from metriseg.batch import Activation, Batch
+
+#: Values of logits that one step of the pass holds at once: on a CPU what its cache holds.
+TILE_VALUES = {"cpu": 1 << 17}
+TILE_VALUES_ELSEWHERE = 1 << 24
+
+#: Below this base the derivative of a power smaller than 1 stops growing.
+GUARDED_BASE = 1e-6
+
+
+class RegionStatistics(NamedTuple):
+    """Sums over the pixels of a group (an image, or the whole batch), a class each.
+
+    With p the probability, t the target and w the weight of a pixel, every entry is ``(G, C)``:
+
+    Attributes:
+        overlap: q -> sum of w p^q t.
+        predicted: q -> sum of w p^q.
+        target: q -> sum of w t^q (differs from the sum of w t only for soft labels).
+        count: sum of w, the same for every class.
+    """
+
+    overlap: Mapping[float, Tensor]
+    predicted: Mapping[float, Tensor]
+    target: Mapping[float, Tensor]
+    count: Tensor  # type: ignore[assignment]  # a NamedTuple's own count() is never wanted
+
+    def pooled(self) -> RegionStatistics:
+        """One group out of all: the statistics of the batch as a whole."""
+        return self._mapped(lambda sums: sums.sum(1, keepdim=True))
+
+    def __add__(self, other: object) -> RegionStatistics:
+        """The statistics of both sets of pixels together, group by group."""
+        if not isinstance(other, RegionStatistics):
+            return NotImplemented
+        return RegionStatistics(
+            {q: v + other.overlap[q] for q, v in self.overlap.items()},
+            {q: v + other.predicted[q] for q, v in self.predicted.items()},
+            {q: v + other.target[q] for q, v in self.target.items()},
+            self.count + other.count,
+        )
+
+    def all_reduce(self) -> RegionStatistics:
+        """The sums over all ranks of ``torch.distributed``, with gradient.
+
+        Every rank must call it, also one that has nothing to add. Without an initialised process
+        group the statistics are returned as they are.
+        """
+        if not (dist.is_available() and dist.is_initialized()):
+            return self
+        return self._mapped(_SumOverRanks.apply)
+
+    def _mapped(self, change: Callable[[Tensor], Tensor]) -> RegionStatistics:
+        """All entries as one tensor (K, G, C) through ``change``: one collective, one kernel."""
+        families = (self.overlap, self.predicted, self.target)
+        packed = torch.stack([*(v for family in families for v in family.values()), self.count])
+        entries = iter(change(packed).unbind())
+        overlap, predicted, target = ({q: next(entries) for q in family} for family in families)
+        return RegionStatistics(overlap, predicted, target, next(entries))
+
+
+def region_statistics(
+    batch: Batch, moments: Collection[float] = (1.0,), *, per_image: bool = True
+) -> RegionStatistics:
+    """The sums of powers of probability and target that region losses are made of.
+
+    One autograd function: it keeps the logits and the target for the backward pass and nothing
+    else (no one-hot tensor, no probabilities), and visits the pixels in tiles.
+
+    Args:
+        batch: prediction and truth.
+        moments: the exponents q > 0 for which the sums are wanted.
+        per_image: a group an image (``G = N``) or one group for the batch (``G = 1``).
+
+    Returns:
+        Statistics with a gradient to the logits through ``overlap`` and ``predicted``.
+
+    >>> import torch
+    >>> p = torch.tensor([[[.9, .2], [.1, .8]]])                 # (1, 2 classes, 2 pixels)
+    >>> batch = Batch.from_tensors(p, torch.tensor([[0, 1]]), activation="identity")
+    >>> s = region_statistics(batch)
+    >>> s.overlap[1.0], s.predicted[1.0], s.target[1.0]
+    (tensor([[0.9000, 0.8000]]), tensor([[1.1000, 0.9000]]), tensor([[1., 1.]]))
+    """
+    powers = tuple(sorted(float(q) for q in moments))
+    if not powers or powers[0] <= 0:
+        raise ValueError(f"moments must be exponents above zero, got {tuple(moments)}")
+    with torch.autocast(batch.logits.device.type, enabled=False):
+        sums = _RegionSums.apply(batch.logits, batch.target, batch.weight, powers, batch.activation)
+    overlap, predicted, target, count = sums
+    statistics = RegionStatistics(
+        dict(zip(powers, overlap.unbind(), strict=True)),
+        dict(zip(powers, predicted.unbind(), strict=True)),
+        dict(zip(powers, target.unbind(), strict=True)),
+        count.unsqueeze(1).expand_as(overlap[0]),
+    )
+    return statistics if per_image else statistics.pooled()
+
+
+class _RegionSums(torch.autograd.Function):
+    """(overlap, predicted, target), each (Q, N, C), and count (N)."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        logits: Tensor,
+        target: Tensor,
+        weight: Tensor | None,
+        powers: tuple[float, ...],
+        activation: Activation,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        ctx.save_for_backward(logits, target, weight)
+        ctx.powers, ctx.activation = powers, activation
+        images, classes = logits.shape[:2]
+        overlap = logits.new_zeros(len(powers), images, classes)
+        predicted = torch.zeros_like(overlap)
+        targeted = torch.zeros_like(overlap)
+        count = logits.new_zeros(images)
+        for rows, z, t, w in _tiles(logits, target, weight):
+            p = _activate(z, activation)
+            count[rows] += float(z.shape[2]) if w is None else w.sum((1, 2))
+            if t.is_floating_point():
+                t_weighted = t if w is None else t * w
+                for k, q in enumerate(powers):
+                    p_power = _power(p, q)
+                    overlap[k, rows] += (p_power * t_weighted).sum(2)
+                    predicted[k, rows] += (p_power if w is None else p_power * w).sum(2)
+                    t_power = _power(t, q)
+                    targeted[k, rows] += (t_power if w is None else t_power * w).sum(2)
+                continue
+            p_true = p.gather(1, t)
+            mass = torch.ones_like(p_true) if w is None else w
+            bins = torch.zeros_like(count[rows]).unsqueeze(1).expand(-1, classes)
+            targeted[:, rows] += bins.scatter_add(1, t.squeeze(1), mass.squeeze(1))
+            for k, q in enumerate(powers):
+                p_power = _power(p, q)
+                predicted[k, rows] += (p_power if w is None else p_power * w).sum(2)
+                true_power = _power(p_true, q) if w is None else _power(p_true, q) * w
+                overlap[k, rows] += bins.scatter_add(1, t.squeeze(1), true_power.squeeze(1))
+        ctx.mark_non_differentiable(targeted, count)
+        return overlap, predicted, targeted, count
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        logits, target, weight = ctx.saved_tensors
+        grad_overlap, grad_predicted = grads[:2]
+        images, classes = logits.shape[:2]
+        grad = logits.new_empty(images, classes, math.prod(logits.shape[2:]))
+        with torch.autocast(logits.device.type, enabled=False):
+            for (rows, z, t, w), out in zip(
+                _tiles(logits, target, weight), _tiles_of(grad), strict=True
+            ):
+                p = _activate(z, ctx.activation)
+                slope = _slope_against_p(
+                    p, t, ctx.powers, grad_overlap[:, rows], grad_predicted[:, rows], ctx.activation
+                )
+                if w is not None:
+                    slope = slope * w
+                if ctx.activation == "softmax":
+                    out.copy_(slope - p * slope.sum(1, keepdim=True))
+                elif ctx.activation == "sigmoid":
+                    out.copy_(slope * (1 - p))
+                else:
+                    out.copy_(slope)
+        return grad.view(logits.shape), None, None, None, None
+
+
+def _slope_against_p(
+    p: Tensor,
+    t: Tensor,
+    powers: tuple[float, ...],
+    grad_overlap: Tensor,
+    grad_predicted: Tensor,
+    activation: Activation,
+) -> Tensor:
+    """The derivative against p, multiplied by p unless p itself is the input.
+
+    Through a softmax or a sigmoid the derivative meets a factor p, and p * q p^(q-1) = q p^q is
+    finite at p = 0 whatever q is; only for given probabilities must the derivative be guarded.
+    """
+    own = _derivative if activation == "identity" else _scaled_power
+    slope: Tensor | None = None
+    for k, q in enumerate(powers):
+        on_all = own(p, q) * grad_predicted[k].unsqueeze(2)
+        slope = on_all if slope is None else slope + on_all
+        if t.is_floating_point():
+            slope = slope + own(p, q) * t * grad_overlap[k].unsqueeze(2)
+        else:
+            on_true = own(p.gather(1, t), q) * grad_overlap[k].unsqueeze(2).expand(
+                -1, -1, t.shape[2]
+            ).gather(1, t)
+            slope = slope.scatter_add(1, t, on_true)
+    assert slope is not None
+    return slope
+
+
+def _activate(z: Tensor, activation: Activation) -> Tensor:
+    if activation == "softmax":
+        return z.softmax(1)
+    return z.sigmoid() if activation == "sigmoid" else z
+
+
+def _power(x: Tensor, q: float) -> Tensor:
+    if q == 1.0:
+        return x
+    if q == 1.5:
+        return x * x.sqrt()
+    return x * x if q == 2.0 else x.pow(q)
+
+
+def _scaled_power(p: Tensor, q: float) -> Tensor:
+    return p if q == 1.0 else _power(p, q) * q
+
+
+def _derivative(p: Tensor, q: float) -> Tensor:
+    if q == 1.0:
+        return torch.ones_like(p)
+    base = p.clamp(min=GUARDED_BASE) if q < 1 else p
+    return base.pow(q - 1) * q
+
+
+def _spans(values: Tensor) -> Iterator[tuple[slice, slice]]:
+    """Tiles of about TILE_VALUES values: many small images at once, or parts of a large one.
+
+    A compiler that sees the whole pass cuts it better itself, and gets one tile.
+    """
+    images, classes, pixels = values.shape
+    budget = TILE_VALUES.get(values.device.type, TILE_VALUES_ELSEWHERE) // classes
+    if torch.compiler.is_compiling():
+        budget = max(images * pixels, 1)
+    width = max(1, min(pixels, budget))
+    height = max(1, budget // max(pixels, 1))
+    for image in range(0, images, height):
+        for pixel in range(0, pixels, width):
+            yield slice(image, image + height), slice(pixel, pixel + width)
+
+
+def _tiles(
+    logits: Tensor, target: Tensor, weight: Tensor | None
+) -> Iterator[tuple[slice, Tensor, Tensor, Tensor | None]]:
+    """(images, logits (n, C, s), target (n, C or 1, s), weight (n, 1, s)) a tile.
+
+    Where the weight is zero the logits are replaced: they may hold anything, also NaN.
+    """
+    z_flat = logits.flatten(2)
+    t_flat = target.flatten(2) if target.is_floating_point() else target.flatten(1).unsqueeze(1)
+    w_flat = None if weight is None else weight.flatten(1).unsqueeze(1)
+    for rows, columns in _spans(z_flat):
+        z, t = z_flat[rows, :, columns], t_flat[rows, :, columns]
+        w = None if w_flat is None else w_flat[rows, :, columns]
+        if w is not None:
+            z = torch.where(w > 0, z, 0.0)
+        yield rows, z, t, w
+
+
+def _tiles_of(grad: Tensor) -> Iterator[Tensor]:
+    for rows, columns in _spans(grad):
+        yield grad[rows, :, columns]
+
+
+class _SumOverRanks(torch.autograd.Function):
+    """all_reduce with the gradient that makes DDP's average over ranks the true gradient.
+
+    Every rank computes the same loss of the sum, so the sum of the ranks' gradients is R times
+    the gradient; DDP divides by R.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, local: Tensor) -> Tensor:
+        total = local.contiguous().clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        total = grads[0].contiguous().clone()
+        dist.all_reduce(total)
+        return total

@@ -1,0 +1,195 @@
+"""What counts as bad input, and the errors that say so.
+
+Checks of shapes and types cost nothing and always run. Checks of *values* (label range,
+probabilities in [0, 1], weights not negative) read the data: they run on the CPU, and on an
+accelerator, where they would wait for the device, only under :func:`debug`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import inspect
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextvars import ContextVar
+
+import torch
+from torch import Tensor
+
+_DEBUG: ContextVar[bool] = ContextVar("metriseg_debug", default=False)
+
+
+class UnknownArgumentError(TypeError, ValueError):
+    """A constructor was called with an argument that it doesn't have.
+
+    It is a ``TypeError``, as Python raises for an unexpected keyword, and a ``ValueError``, as
+    every other complaint of this library about a configuration.
+    """
+
+
+@contextlib.contextmanager
+def debug(enabled: bool = True) -> Iterator[None]:
+    """Check the values of inputs on accelerators too, at the price of a synchronisation a call.
+
+    >>> import metriseg
+    >>> with metriseg.debug():
+    ...     pass
+    """
+    token = _DEBUG.set(enabled)
+    try:
+        yield
+    finally:
+        _DEBUG.reset(token)
+
+
+def values_are_checked(tensor: Tensor) -> bool:
+    """Whether reading the values of ``tensor`` is allowed here."""
+    if torch.compiler.is_compiling() or tensor.numel() == 0:
+        return False
+    return tensor.device.type == "cpu" or (_DEBUG.get() and tensor.device.type != "meta")
+
+
+def refuse_unknown(
+    owner: type, given: Iterable[str], synonyms: Mapping[str, str] | None = None
+) -> None:
+    """Raise :class:`UnknownArgumentError` for the first name that ``owner`` doesn't take."""
+    parameters = inspect.signature(owner).parameters
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+        return
+    for name in given:
+        if name in parameters:
+            continue
+        if synonyms and name in synonyms:
+            hint = f": {synonyms[name]}"
+        else:
+            near = difflib.get_close_matches(name, list(parameters), n=1, cutoff=0.5)
+            hint = f": did you mean '{near[0]}'?" if near else ""
+        raise UnknownArgumentError(
+            f"{owner.__name__} has no argument '{name}'{hint}"
+            f" (it takes {', '.join(parameters) or 'none'})"
+        )
+
+
+def one_of(name: str, value: object, allowed: Collection[object]) -> None:
+    if value not in allowed:
+        words = ", ".join(repr(a) for a in allowed)
+        raise ValueError(f"{name} must be one of {words}, got {value!r}")
+
+
+def number(
+    name: str,
+    value: float,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    open_low: bool = False,
+) -> float:
+    """``value`` as a float within ``[low, high]`` (``(low, high]`` when ``open_low``)."""
+    bracket = f"{'(' if open_low else '['}{low:g}, {high:g}]"
+    try:
+        result = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be a number in {bracket}, got {value!r}") from None
+    inside = (low < result if open_low else low <= result) and result <= high
+    if not (math.isfinite(result) and inside):
+        raise ValueError(f"{name} must be a finite number in {bracket}, got {value!r}")
+    return result
+
+
+def smoothing(value: float | tuple[float, float]) -> tuple[float, float]:
+    """``smooth`` as the pair (added to the numerator, added to the denominator)."""
+    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    if len(pair) != 2:
+        raise ValueError(
+            f"smooth must be one number or a pair (numerator, denominator), got {value!r}"
+        )
+    return number("smooth", pair[0], low=0.0), number("smooth", pair[1], low=0.0)
+
+
+def class_weights(value: object) -> Tensor | None:
+    """``class_weight`` as a float tensor of one dimension, or None."""
+    if value is None:
+        return None
+    try:
+        weight = torch.as_tensor(value, dtype=torch.float64).detach().clone()
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(
+            f"class_weight must be a list or tensor of numbers, one a class, got {value!r}"
+        ) from None
+    if weight.ndim != 1 or weight.numel() == 0:
+        raise ValueError(
+            "class_weight must have one dimension and a number for every class,"
+            f" got shape {tuple(weight.shape)}"
+        )
+    if not bool(torch.isfinite(weight).all()) or bool((weight < 0).any()):
+        raise ValueError(f"class_weight must be finite and not negative, got {value!r}")
+    if not bool((weight > 0).any()):
+        raise ValueError(f"class_weight must have a number above zero, got {value!r}")
+    return weight.to(torch.get_default_dtype())
+
+
+def logits_shape(logits: Tensor) -> None:
+    if not isinstance(logits, Tensor):
+        raise ValueError(f"logits must be a torch.Tensor, got {type(logits).__name__}")
+    if logits.ndim < 3:
+        raise ValueError(
+            "logits must have shape (N, C, *S) with at least one spatial dimension,"
+            f" got {tuple(logits.shape)}"
+        )
+    if logits.shape[1] < 1:
+        raise ValueError(f"logits must have at least one class channel, got {tuple(logits.shape)}")
+    if not logits.is_floating_point():
+        raise ValueError(f"logits must be floating point, got {logits.dtype}")
+
+
+def activation_fits(activation: str, num_classes: int) -> None:
+    one_of("activation", activation, ("softmax", "sigmoid", "identity"))
+    if num_classes == 1 and activation == "softmax":
+        raise ValueError(
+            "activation='softmax' over one class is constant: use activation='sigmoid' for"
+            " logits with one channel"
+        )
+
+
+def same_device(name: str, tensor: Tensor, logits: Tensor) -> None:
+    if tensor.device != logits.device:
+        raise ValueError(f"{name} is on {tensor.device}, but the logits are on {logits.device}")
+
+
+def pixel_weight(weight: Tensor, logits: Tensor) -> None:
+    expected = (logits.shape[0], *logits.shape[2:])
+    if not isinstance(weight, Tensor) or tuple(weight.shape) != expected:
+        came = tuple(weight.shape) if isinstance(weight, Tensor) else type(weight).__name__
+        raise ValueError(f"weight must be a tensor of shape (N, *S) = {expected}, got {came}")
+    same_device("weight", weight, logits)
+    if weight.is_complex():
+        raise ValueError(f"weight must be real, got {weight.dtype}")
+    if weight.requires_grad:
+        raise ValueError("weight must not require a gradient: none would be computed for it")
+    if values_are_checked(weight) and not bool(((weight >= 0) & (weight.float() < math.inf)).all()):
+        raise ValueError("weight must be finite and not negative")
+
+
+def labels(target: Tensor, valid: Tensor | None, num_labels: int) -> None:
+    """The labels of all valid pixels lie in ``0 … num_labels - 1``."""
+    if not values_are_checked(target):
+        return
+    seen = target if valid is None else torch.where(valid, target, 0)
+    low, high = (int(v) for v in torch.aminmax(seen))
+    if low < 0 or high >= num_labels:
+        raise ValueError(
+            f"target must hold labels in 0 … {num_labels - 1} (or ignore_index), got values"
+            f" from {low} to {high}"
+        )
+
+
+def unit_interval(name: str, tensor: Tensor, valid: Tensor | None, hint: str = "") -> None:
+    """All valid values lie in [0, 1], up to rounding."""
+    if not values_are_checked(tensor):
+        return
+    seen = tensor if valid is None else torch.where(valid.unsqueeze(1), tensor, 0)
+    low, high = (float(v) for v in torch.aminmax(seen.detach()))
+    slack = 16 * torch.finfo(tensor.dtype).eps
+    if not (low >= -slack and high <= 1 + slack):
+        raise ValueError(f"{name} must lie in [0, 1], got values from {low:g} to {high:g}{hint}")
