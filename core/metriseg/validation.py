@@ -126,7 +126,7 @@ def class_weights(value: object) -> Tensor | None:
         raise ValueError(f"class_weight must be finite and not negative, got {value!r}")
     if not bool((weight > 0).any()):
         raise ValueError(f"class_weight must have a number above zero, got {value!r}")
-    return weight.to(torch.get_default_dtype())
+    return weight
 
 
 def logits_shape(logits: Tensor) -> None:

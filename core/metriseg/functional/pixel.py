@@ -52,7 +52,9 @@ def binary_focal(
     if not target.is_floating_point():
         positive = _is_class(target, log_probabilities)
         term = _focal_term(torch.where(positive, log_probabilities, log_complements), gamma)
-        return term if alpha is None else term * torch.where(positive, on_positive, on_negative)
+        if alpha is None:
+            return term
+        return torch.where(positive, on_positive * term, on_negative * term)
     positive = on_positive * target * _focal_term(log_probabilities, gamma)
     return positive + on_negative * (1 - target) * _focal_term(log_complements, gamma)
 
@@ -64,7 +66,8 @@ def mime(probabilities: Tensor, target: Tensor, a: float, b: float) -> Tensor:
     """
     if target.is_floating_point():
         return (b - (a + b) * target) * probabilities
-    return torch.where(_is_class(target, probabilities), -a, b) * probabilities
+    own = _is_class(target, probabilities)
+    return torch.where(own, -a * probabilities, b * probabilities)
 
 
 def inverse_frequency_weights(target: Tensor, num_classes: int) -> Tensor:

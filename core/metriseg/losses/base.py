@@ -62,9 +62,10 @@ class SegmentationLoss(nn.Module, abc.ABC):
         self.ignore_index = ignore_index
         self.include_background = bool(include_background)
         self.reduction = reduction
-        self.register_buffer(
-            "class_weight", validation.class_weights(class_weight), persistent=False
-        )
+        exact = validation.class_weights(class_weight)
+        self._exact_class_weight = None if exact is None else tuple(exact.tolist())
+        buffer = None if exact is None else exact.to(torch.get_default_dtype())
+        self.register_buffer("class_weight", buffer, persistent=False)
 
     @property
     def name(self) -> str:
@@ -96,7 +97,6 @@ class SegmentationLoss(nn.Module, abc.ABC):
             features=features,
             activation=self.activation,
             ignore_index=self.ignore_index,
-            reduction=self.reduction,
         )
 
     def compute(
@@ -106,12 +106,15 @@ class SegmentationLoss(nn.Module, abc.ABC):
         *,
         activation: Activation,
         ignore_index: int | None,
-        reduction: Reduction,
+        reduction: Reduction | None = None,
         weight: Tensor | None = None,
         maps: Mapping[str, Tensor] | None = None,
         features: Tensor | None = None,
     ) -> Tensor:
-        """As :meth:`forward`, for callers (the frameworks) who decide these matters themselves."""
+        """As :meth:`forward`, for callers (the frameworks) who decide these matters themselves.
+
+        ``reduction=None`` is the loss's own (a compound's terms each have theirs).
+        """
         with torch.autocast(logits.device.type, enabled=False):
             batch = Batch.from_tensors(
                 logits,
@@ -162,6 +165,8 @@ class SegmentationLoss(nn.Module, abc.ABC):
                     f"class_weight must have a number for each of the {classes} classes,"
                     f" got {weight.numel()}"
                 )
+            if batch.logits.dtype == torch.float64:
+                weight = batch.logits.new_tensor(self._exact_class_weight)
             weight = weight.to(batch.logits)
         if self.include_background:
             return weight
@@ -175,7 +180,9 @@ class SegmentationLoss(nn.Module, abc.ABC):
     def arguments(self) -> dict[str, Any]:
         """The constructor's arguments as they now stand: ``type(loss)(**loss.arguments())``."""
         found = {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
-        return {k: v.tolist() if isinstance(v, Tensor) else v for k, v in found.items()}
+        if self._exact_class_weight is not None:
+            found["class_weight"] = list(self._exact_class_weight)
+        return found
 
     def extra_repr(self) -> str:
         defaults = inspect.signature(type(self)).parameters

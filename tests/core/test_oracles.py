@@ -1,0 +1,189 @@
+"""Every loss equals its naive float64 oracle, in every setting that all losses share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from metriseg.catalogue import CATALOGUE, Entry
+from reference.batches import (
+    IGNORE,
+    oracle_value,
+    random_labels,
+    random_logits,
+    random_soft_labels,
+    random_weight,
+)
+
+TOLERANCE = {"rtol": 1e-10, "atol": 1e-10}
+CLASS_WEIGHT = [0.2, 1.0, 0.0, 2.5]
+
+
+def assert_equals_oracle(
+    entry: Entry,
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    weight: torch.Tensor | None = None,
+    activation: str = "softmax",
+    ignore_index: int | None = None,
+    **hyperparameters: Any,
+) -> None:
+    loss = entry.build(activation=activation, ignore_index=ignore_index, **hyperparameters)
+    expected = oracle_value(
+        entry,
+        logits,
+        target,
+        weight=weight,
+        activation=activation,
+        ignore_index=ignore_index,
+        **hyperparameters,
+    )
+    actual = loss(logits, target, weight=weight).numpy()
+    np.testing.assert_allclose(actual.reshape(np.shape(expected)), expected, **TOLERANCE)
+
+
+def activated(logits: torch.Tensor, activation: str) -> torch.Tensor:
+    """What a loss with this activation is given: for "identity", probabilities."""
+    return logits.softmax(1) if activation == "identity" else logits
+
+
+@pytest.mark.parametrize("ignore", [0.0, 0.3])
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid", "identity"])
+@pytest.mark.parametrize("dimensions", [1, 2, 3])
+def test_labels(entry: Entry, dimensions: int, activation: str, ignore: float) -> None:
+    """Index targets in 1-D, 2-D and 3-D, with and without ignored pixels."""
+    logits = activated(random_logits(4, dimensions), activation)
+    target = random_labels(4, dimensions, ignore=ignore)
+    ignore_index = IGNORE if ignore else None
+    assert_equals_oracle(entry, logits, target, activation=activation, ignore_index=ignore_index)
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "identity"])
+@pytest.mark.parametrize("dimensions", [1, 2, 3])
+def test_one_channel(entry: Entry, dimensions: int, activation: str) -> None:
+    """One class is a yes-or-no question: label 1 is yes. A loss that needs more classes says so."""
+    logits = random_logits(1, dimensions)
+    logits = logits.sigmoid() if activation == "identity" else logits
+    target = random_labels(1, dimensions, ignore=0.2)
+    if entry.min_classes > 1:
+        with pytest.raises(ValueError, match="three classes or more"):
+            entry.build(activation=activation, ignore_index=IGNORE)(logits, target)
+        return
+    assert_equals_oracle(entry, logits, target, activation=activation, ignore_index=IGNORE)
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid", "identity"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_soft_labels(entry: Entry, activation: str, weighted: bool) -> None:
+    """Soft targets (N, C, *S); pixels that don't count are named by the weight."""
+    logits = activated(random_logits(4), activation)
+    target = random_soft_labels(4, exclusive=activation != "sigmoid")
+    weight = random_weight() if weighted else None
+    assert_equals_oracle(entry, logits, target, activation=activation, weight=weight)
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("dimensions", [1, 2, 3])
+def test_pixel_weight(entry: Entry, dimensions: int, activation: str) -> None:
+    logits, weight = random_logits(4, dimensions), random_weight(dimensions)
+    target = random_labels(4, dimensions, ignore=0.2)
+    assert_equals_oracle(
+        entry, logits, target, weight=weight, activation=activation, ignore_index=IGNORE
+    )
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("include_background", [True, False])
+@pytest.mark.parametrize("class_weight", [None, CLASS_WEIGHT])
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_class_policies(
+    entry: Entry,
+    activation: str,
+    class_weight: list[float] | None,
+    include_background: bool,
+    reduction: str,
+) -> None:
+    """Class weights, an excluded background and every reduction, in all combinations."""
+    if entry.level == "compound" and reduction == "none":
+        with pytest.raises(ValueError, match="the terms can't be added, their shapes are"):
+            entry.build(activation=activation, reduction=reduction)(
+                random_logits(4), random_labels(4)
+            )
+        return
+    for target in (random_labels(4, ignore=0.2), random_soft_labels(4)):
+        assert_equals_oracle(
+            entry,
+            random_logits(4),
+            target,
+            weight=random_weight(),
+            activation=activation,
+            ignore_index=None if target.is_floating_point() else IGNORE,
+            class_weight=class_weight,
+            include_background=include_background,
+            reduction=reduction,
+        )
+
+
+@pytest.mark.parametrize("per_image", [True, False])
+@pytest.mark.parametrize("classes", ["all", "present"])
+@pytest.mark.parametrize("smooth", [0.0, 1e-5, (0.5, 2.0)])
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_region_policies(
+    region_entry: Entry,
+    reduction: str,
+    smooth: float | tuple[float, float],
+    classes: str,
+    per_image: bool,
+) -> None:
+    """Groups, present classes and smoothing; class 2 is in no image, class 3 in one of three."""
+    target = random_labels(4, images=3, ignore=0.2)
+    target[target == 2] = 1
+    target[:2][target[:2] == 3] = 0
+    assert_equals_oracle(
+        region_entry,
+        random_logits(4, images=3),
+        target,
+        ignore_index=IGNORE,
+        smooth=smooth,
+        classes=classes,
+        per_image=per_image,
+        reduction=reduction,
+    )
+
+
+def test_an_ignored_image_leaves_the_mean(region_entry: Entry) -> None:
+    """Of two images, one wholly ignored: the mean is the other's loss, not half of it."""
+    logits, target = random_logits(4), random_labels(4)
+    target[1] = IGNORE
+    assert_equals_oracle(region_entry, logits, target, ignore_index=IGNORE, per_image=True)
+    loss = region_entry.build(ignore_index=IGNORE, per_image=True)
+    assert torch.allclose(loss(logits, target), loss(logits[:1], target[:1]))
+
+
+HYPERPARAMETERS: list[tuple[str, dict[str, Any]]] = [
+    ("CrossEntropyLoss", {"normalize": "weights", "class_weight": CLASS_WEIGHT}),
+    ("CrossEntropyLoss", {"normalize": "weights", "include_background": False}),
+    ("FocalLoss", {"gamma": 0.0}),
+    ("FocalLoss", {"gamma": 0.5}),
+    ("FocalLoss", {"gamma": 1.0, "alpha": 0.25}),
+    ("FocalLoss", {"gamma": 3.5, "alpha": 0.9, "class_weight": CLASS_WEIGHT}),
+    ("MimeLoss", {"a": 0.5, "b": 2.0}),
+    ("PowerJaccardLoss", {"power": 1.0}),
+    ("PowerJaccardLoss", {"power": 1.75}),
+    ("PowerJaccardLoss", {"power": 2.0}),
+    ("TverskyLoss", {"fp_weight": 0.0, "fn_weight": 1.0}),
+    ("TverskyLoss", {"fp_weight": 1.0, "fn_weight": 1.0}),
+]
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid", "identity"])
+@pytest.mark.parametrize(("name", "arguments"), HYPERPARAMETERS)
+def test_hyperparameters(name: str, arguments: dict[str, Any], activation: str) -> None:
+    """Each loss's own parameters, away from their defaults."""
+    logits = activated(random_logits(4), activation)
+    for target in (random_labels(4), random_soft_labels(4)):
+        assert_equals_oracle(CATALOGUE[name], logits, target, activation=activation, **arguments)

@@ -1,0 +1,1 @@
+"""The independent oracle: naive float64 NumPy, written from the formulas."""

@@ -1,0 +1,317 @@
+"""Every loss as plain loops over images, classes and pixels, in float64.
+
+Nothing here is shared with the library. Arrays: probabilities ``p`` and one-hot or soft target
+``t`` are ``(N, C, S)`` with the pixels in one axis, the weight ``w`` is ``(N, S)``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+def softmax(logits: Array) -> Array:
+    p = np.zeros_like(logits)
+    for n in range(logits.shape[0]):
+        for u in range(logits.shape[2]):
+            top = max(logits[n, :, u])
+            powers = [math.exp(z - top) for z in logits[n, :, u]]
+            p[n, :, u] = [e / sum(powers) for e in powers]
+    return p
+
+
+def sigmoid(logits: Array) -> Array:
+    return np.array([1 / (1 + math.exp(-z)) for z in logits.ravel()]).reshape(logits.shape)
+
+
+def one_hot(labels: NDArray[np.int64], classes: int, ignore_index: int | None = None) -> Array:
+    """``(N, S)`` labels to ``(N, C, S)``; all zero where ignored. One class: the label itself."""
+    t = np.zeros((labels.shape[0], classes, labels.shape[1]))
+    for n in range(labels.shape[0]):
+        for u in range(labels.shape[1]):
+            label = labels[n, u]
+            if label == ignore_index:
+                continue
+            if classes == 1:
+                t[n, 0, u] = label
+            else:
+                t[n, label, u] = 1.0
+    return t
+
+
+def class_factors(
+    classes: int, class_weight: list[float] | None, include_background: bool
+) -> list[float]:
+    factors = [1.0] * classes if class_weight is None else list(class_weight)
+    if not include_background:
+        factors[0] = 0.0
+    return factors
+
+
+def _pixel_loss(
+    term: Callable[[Array, Array, float | None], float],
+    p: Array,
+    t: Array,
+    w: Array,
+    *,
+    reduction: str = "mean",
+    mass: Callable[[Array], float] | None = None,
+) -> float | Array:
+    """Loop over pixels; ``term`` maps (p, t) of a pixel to its value."""
+    values = np.zeros(w.shape)
+    total = 0.0
+    for n in range(w.shape[0]):
+        for u in range(w.shape[1]):
+            if w[n, u] == 0:
+                continue
+            values[n, u] = w[n, u] * term(p[n, :, u], t[n, :, u])
+            total += w[n, u] * (1.0 if mass is None else mass(t[n, :, u]))
+    if reduction == "none":
+        return values
+    if reduction == "sum":
+        return float(values.sum())
+    return float(values.sum() / total) if total > 0 else 0.0
+
+
+def cross_entropy(
+    p: Array,
+    t: Array,
+    w: Array,
+    *,
+    exclusive: bool = True,
+    class_weight: list[float] | None = None,
+    include_background: bool = True,
+    normalize: str = "pixels",
+    reduction: str = "mean",
+) -> float | Array:
+    return focal(
+        p,
+        t,
+        w,
+        gamma=0.0,
+        exclusive=exclusive,
+        class_weight=class_weight,
+        include_background=include_background,
+        normalize=normalize,
+        reduction=reduction,
+    )
+
+
+def focal(
+    p: Array,
+    t: Array,
+    w: Array,
+    *,
+    gamma: float = 2.0,
+    alpha: float | None = None,
+    exclusive: bool = True,
+    class_weight: list[float] | None = None,
+    include_background: bool = True,
+    normalize: str = "pixels",
+    reduction: str = "mean",
+) -> float | Array:
+    classes = p.shape[1]
+    factors = class_factors(classes, class_weight, include_background)
+    included = classes - (not include_background)
+
+    def exclusive_term(p_u: Array, t_u: Array) -> float:
+        value = 0.0
+        for c in range(classes):
+            if t_u[c] == 0:
+                continue
+            balance = 1.0 if alpha is None else (1 - alpha if c == 0 else alpha)
+            fade = (1 - p_u[c]) ** gamma if gamma else 1.0
+            value -= factors[c] * balance * t_u[c] * fade * math.log(p_u[c])
+        return value
+
+    def question_term(p_u: Array, t_u: Array) -> float:
+        value = 0.0
+        for c in range(classes):
+            yes, no = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
+            q = 1 - p_u[c]
+            on_yes = (q**gamma if gamma else 1.0) * math.log(p_u[c]) if t_u[c] > 0 else 0.0
+            on_no = (p_u[c] ** gamma if gamma else 1.0) * math.log(q) if t_u[c] < 1 else 0.0
+            value -= factors[c] * (yes * t_u[c] * on_yes + no * (1 - t_u[c]) * on_no)
+        return value / included
+
+    def met(t_u: Array) -> float:
+        if normalize == "pixels":
+            return 1.0
+        if exclusive:
+            return float(sum(f * x for f, x in zip(factors, t_u, strict=True)))
+        return sum(factors) / included
+
+    term = exclusive_term if exclusive else question_term
+    return _pixel_loss(term, p, t, w, reduction=reduction, mass=met)
+
+
+def mime(
+    p: Array,
+    t: Array,
+    w: Array,
+    *,
+    a: float = 1.9,
+    b: float = 0.1,
+    exclusive: bool = True,
+    class_weight: list[float] | None = None,
+    include_background: bool = True,
+    reduction: str = "mean",
+) -> float | Array:
+    factors = class_factors(p.shape[1], class_weight, include_background)
+
+    def term(p_u: Array, t_u: Array) -> float:
+        omega = [-a * x + b * (1 - x) for x in t_u]
+        return sum(f * o * q for f, o, q in zip(factors, omega, p_u, strict=True))
+
+    return _pixel_loss(term, p, t, w, reduction=reduction)
+
+
+def negative_mime(
+    p: Array,
+    t: Array,
+    w: Array,
+    *,
+    exclusive: bool = True,
+    class_weight: list[float] | None = None,
+    include_background: bool = True,
+    reduction: str = "mean",
+) -> float | Array:
+    factors = class_factors(p.shape[1], class_weight, include_background)
+
+    def term(p_u: Array, t_u: Array) -> float:
+        return -sum(f * x * q for f, x, q in zip(factors, t_u, p_u, strict=True))
+
+    return _pixel_loss(term, p, t, w, reduction=reduction)
+
+
+def _region_loss(
+    index: Callable[[Array, Array, Array], tuple[float, float]],
+    p: Array,
+    t: Array,
+    w: Array,
+    *,
+    smooth: float | tuple[float, float] = 1e-5,
+    classes: str = "all",
+    per_image: bool = True,
+    class_weight: list[float] | None = None,
+    include_background: bool = True,
+    reduction: str = "mean",
+) -> float | Array:
+    """Loop over groups and classes; ``index`` gives numerator and denominator of 1 - loss."""
+    images, channels = p.shape[:2]
+    factors = class_factors(channels, class_weight, include_background)
+    upper, lower = smooth if isinstance(smooth, tuple) else (smooth, smooth)
+    groups = [[n] for n in range(images)] if per_image else [list(range(images))]
+    table = np.zeros((len(groups), channels))
+    means = []
+    for g, members in enumerate(groups):
+        total, mass = 0.0, 0.0
+        weights = np.concatenate([w[n] for n in members])
+        for c in range(channels):
+            p_c = np.concatenate([p[n, c] for n in members])
+            t_c = np.concatenate([t[n, c] for n in members])
+            present = sum(weights * t_c) > 0
+            if sum(weights) == 0 or (classes == "present" and not present):
+                continue
+            numerator, denominator = index(p_c, t_c, weights)
+            empty = denominator + lower == 0
+            loss = 0.0 if empty else 1 - (numerator + upper) / (denominator + lower)
+            table[g, c] = factors[c] * loss
+            total += factors[c] * loss
+            mass += factors[c]
+        if mass > 0:
+            means.append(total / mass)
+    if reduction == "none":
+        return table
+    if reduction == "sum":
+        return float(table.sum())
+    return float(np.mean(means)) if means else 0.0
+
+
+def _sum(w: Array, values: Array) -> float:
+    return float(sum(a * b for a, b in zip(w, values, strict=True) if a > 0))
+
+
+def dice(p: Array, t: Array, w: Array, *, exclusive: bool = True, **policy) -> float | Array:
+    return _region_loss(
+        lambda p, t, w: (2 * _sum(w, p * t), _sum(w, p) + _sum(w, t)), p, t, w, **policy
+    )
+
+
+def jaccard(p: Array, t: Array, w: Array, *, exclusive: bool = True, **policy) -> float | Array:
+    return _region_loss(
+        lambda p, t, w: (_sum(w, p * t), _sum(w, p) + _sum(w, t) - _sum(w, p * t)),
+        p,
+        t,
+        w,
+        **policy,
+    )
+
+
+def power_jaccard(
+    p: Array,
+    t: Array,
+    w: Array,
+    *,
+    power: float = 1.5,
+    per_image: bool = False,
+    exclusive: bool = True,
+    **policy,
+) -> float | Array:
+    return _region_loss(
+        lambda p, t, w: (
+            _sum(w, p * t),
+            _sum(w, t**power) + _sum(w, p**power) - _sum(w, p * t),
+        ),
+        p,
+        t,
+        w,
+        per_image=per_image,
+        **policy,
+    )
+
+
+def tversky(
+    p: Array,
+    t: Array,
+    w: Array,
+    *,
+    fp_weight: float = 0.3,
+    fn_weight: float = 0.7,
+    exclusive: bool = True,
+    **policy,
+) -> float | Array:
+    return _region_loss(
+        lambda p, t, w: (
+            _sum(w, p * t),
+            _sum(w, p * t) + fp_weight * _sum(w, p * (1 - t)) + fn_weight * _sum(w, (1 - p) * t),
+        ),
+        p,
+        t,
+        w,
+        **policy,
+    )
+
+
+def dice_and_half_cross_entropy(p: Array, t: Array, w: Array, **policy) -> float | Array:
+    """The catalogue's example of a compound loss: Dice + 0.5 cross-entropy."""
+    return dice(p, t, w, **policy) + 0.5 * cross_entropy(p, t, w, **policy)
+
+
+#: Name in the catalogue -> its oracle.
+ORACLES: dict[str, Callable[..., float | Array]] = {
+    "CrossEntropyLoss": cross_entropy,
+    "FocalLoss": focal,
+    "MimeLoss": mime,
+    "NegativeMimeLoss": negative_mime,
+    "DiceLoss": dice,
+    "JaccardLoss": jaccard,
+    "PowerJaccardLoss": power_jaccard,
+    "TverskyLoss": tversky,
+    "CompoundLoss": dice_and_half_cross_entropy,
+}
