@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Literal
 
 import torch
@@ -45,6 +44,7 @@ class Batch:
     maps: Mapping[str, Tensor] = field(default_factory=dict)
     features: Tensor | None = None
     activation: Activation = "softmax"
+    _known: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def from_tensors(
@@ -123,40 +123,61 @@ class Batch:
         """Whether every class is a yes-or-no question of its own."""
         return self.activation == "sigmoid" or self.num_classes == 1
 
-    @cached_property
+    @property
     def valid(self) -> Tensor | None:
         """``(N, *S)`` bool, or None when every pixel counts."""
         return None if self.weight is None else self.weight > 0
 
-    @cached_property
+    @property
     def masked_logits(self) -> Tensor:
         """The logits with a finite number at every pixel that doesn't count."""
+        return self._once("masked_logits", self._masked_logits)
+
+    @property
+    def probabilities(self) -> Tensor:
+        """``(N, C, *S)``."""
+        return self._once("probabilities", self._probabilities)
+
+    @property
+    def log_probabilities(self) -> Tensor:
+        """``(N, C, *S)``: ln p, never by way of p unless p is what was given."""
+        return self._once("log_probabilities", self._log_probabilities)
+
+    @property
+    def log_complements(self) -> Tensor:
+        """``(N, C, *S)``: ln(1 - p), for classes that are yes-or-no questions."""
+        return self._once("log_complements", self._log_complements)
+
+    def _once(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
+        """What several losses over one batch need is computed once.
+
+        (functools.cached_property takes a lock, which torch.compile can't trace.)
+        """
+        if name not in self._known:
+            self._known[name] = compute()
+        return self._known[name]
+
+    def _masked_logits(self) -> Tensor:
         if self.valid is None:
             return self.logits
         filler = 0.5 if self.activation == "identity" else 0.0
         return torch.where(self.valid.unsqueeze(1), self.logits, filler)
 
-    @cached_property
-    def probabilities(self) -> Tensor:
-        """``(N, C, *S)``."""
+    def _probabilities(self) -> Tensor:
         if self.activation == "softmax":
             return self.masked_logits.softmax(1)
         if self.activation == "sigmoid":
             return self.masked_logits.sigmoid()
         return self.masked_logits
 
-    @cached_property
-    def log_probabilities(self) -> Tensor:
-        """``(N, C, *S)``: ln p, never by way of p unless p is what was given."""
+    def _log_probabilities(self) -> Tensor:
         if self.activation == "softmax":
             return self.masked_logits.log_softmax(1)
         if self.activation == "sigmoid":
             return nnf.logsigmoid(self.masked_logits)
         return _off_the_edges(self.masked_logits).log()
 
-    @cached_property
-    def log_complements(self) -> Tensor:
-        """``(N, C, *S)``: ln(1 - p), for classes that are yes-or-no questions."""
+    def _log_complements(self) -> Tensor:
         if self.activation == "sigmoid":
             return nnf.logsigmoid(-self.masked_logits)
         return torch.log1p(-_off_the_edges(self.probabilities))

@@ -80,11 +80,13 @@ def binder(convention: type[Convention], module: str) -> Callable[[type[L]], typ
 
         namespace = {
             "__init__": __init__,
-            "__doc__": f"{inspect.cleandoc(loss.__doc__ or '')}\n\n{convention.note}".strip(),
+            "__doc__": _docstring(loss, convention.note),
             "__module__": module,
             "__qualname__": loss.__name__,
             "__signature__": signature,
             "arguments": arguments,
+            # The convention's method of this name would hide that of torch.nn.Module.
+            "parameters": loss.parameters,
             "synonyms": {**convention.foreign_words, **loss.synonyms},
         }
         bound: type[L] = types.new_class(
@@ -93,6 +95,12 @@ def binder(convention: type[Convention], module: str) -> Callable[[type[L]], typ
         return bound
 
     return bind
+
+
+def _docstring(loss: type, note: str) -> str:
+    """The core's text and the framework's, without the examples: they call the core's class."""
+    text, _, _ = inspect.cleandoc(loss.__doc__ or "").partition(">>>")
+    return f"{text.strip()}\n\n{note}".strip()
 
 
 def _signature(parameters: Mapping[str, inspect.Parameter]) -> inspect.Signature:

@@ -107,25 +107,25 @@ def smoothing(value: float | tuple[float, float]) -> tuple[float, float]:
     return number("smooth", pair[0], low=0.0), number("smooth", pair[1], low=0.0)
 
 
-def class_weights(value: object) -> Tensor | None:
-    """``class_weight`` as a float tensor of one dimension, or None."""
+def class_weights(value: object, name: str = "class_weight") -> Tensor | None:
+    """Weights of classes as a float tensor of one dimension, or None."""
     if value is None:
         return None
     try:
         weight = torch.as_tensor(value, dtype=torch.float64).detach().clone()
     except (TypeError, ValueError, RuntimeError):
         raise ValueError(
-            f"class_weight must be a list or tensor of numbers, one a class, got {value!r}"
+            f"{name} must be a list or tensor of numbers, one a class, got {value!r}"
         ) from None
     if weight.ndim != 1 or weight.numel() == 0:
         raise ValueError(
-            "class_weight must have one dimension and a number for every class,"
+            f"{name} must have one dimension and a number for every class,"
             f" got shape {tuple(weight.shape)}"
         )
     if not bool(torch.isfinite(weight).all()) or bool((weight < 0).any()):
-        raise ValueError(f"class_weight must be finite and not negative, got {value!r}")
+        raise ValueError(f"{name} must be finite and not negative, got {value!r}")
     if not bool((weight > 0).any()):
-        raise ValueError(f"class_weight must have a number above zero, got {value!r}")
+        raise ValueError(f"{name} must have a number above zero, got {value!r}")
     return weight
 
 
@@ -157,18 +157,18 @@ def same_device(name: str, tensor: Tensor, logits: Tensor) -> None:
         raise ValueError(f"{name} is on {tensor.device}, but the logits are on {logits.device}")
 
 
-def pixel_weight(weight: Tensor, logits: Tensor) -> None:
+def pixel_weight(weight: Tensor, logits: Tensor, name: str = "weight") -> None:
     expected = (logits.shape[0], *logits.shape[2:])
     if not isinstance(weight, Tensor) or tuple(weight.shape) != expected:
         came = tuple(weight.shape) if isinstance(weight, Tensor) else type(weight).__name__
-        raise ValueError(f"weight must be a tensor of shape (N, *S) = {expected}, got {came}")
-    same_device("weight", weight, logits)
+        raise ValueError(f"{name} must be a tensor of shape (N, *S) = {expected}, got {came}")
+    same_device(name, weight, logits)
     if weight.is_complex():
-        raise ValueError(f"weight must be real, got {weight.dtype}")
+        raise ValueError(f"{name} must be real, got {weight.dtype}")
     if weight.requires_grad:
-        raise ValueError("weight must not require a gradient: none would be computed for it")
+        raise ValueError(f"{name} must not require a gradient: none would be computed for it")
     if values_are_checked(weight) and not bool(((weight >= 0) & (weight.float() < math.inf)).all()):
-        raise ValueError("weight must be finite and not negative")
+        raise ValueError(f"{name} must be finite and not negative")
 
 
 def labels(target: Tensor, valid: Tensor | None, num_labels: int) -> None:

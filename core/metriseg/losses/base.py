@@ -156,18 +156,22 @@ class SegmentationLoss(nn.Module, abc.ABC):
     ) -> Tensor:
         """The values of :meth:`evaluate`, weighted and reduced."""
 
+    def spread_class_weight(self, weight: Tensor, num_classes: int) -> Tensor:
+        """``(C,)`` from the numbers given; a framework's class may understand fewer."""
+        if weight.numel() != num_classes:
+            raise ValueError(
+                f"class_weight must have a number for each of the {num_classes} classes,"
+                f" got {weight.numel()}"
+            )
+        return weight
+
     def class_factors(self, batch: Batch) -> Tensor | None:
         """``(C,)``: class weights, 0 for an excluded background; None for all ones."""
         weight, classes = self.class_weight, batch.num_classes
         if weight is not None:
-            if weight.numel() != classes:
-                raise ValueError(
-                    f"class_weight must have a number for each of the {classes} classes,"
-                    f" got {weight.numel()}"
-                )
             if batch.logits.dtype == torch.float64:
                 weight = batch.logits.new_tensor(self._exact_class_weight)
-            weight = weight.to(batch.logits)
+            weight = self.spread_class_weight(weight.to(batch.logits), classes)
         if self.include_background:
             return weight
         if classes == 1:

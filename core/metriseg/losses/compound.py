@@ -78,7 +78,7 @@ class CompoundLoss(SegmentationLoss):
 
     @property
     def moments(self) -> frozenset[float]:
-        return frozenset().union(*(term.moments for term in self._terms()))
+        return _union(self._terms())
 
     @property
     def term_names(self) -> list[str]:
@@ -104,7 +104,7 @@ class CompoundLoss(SegmentationLoss):
         step = self.current_step()
         weights = [float(weight(step)) for weight in self._schedules]
         active = [term for term, weight in zip(self._terms(), weights, strict=True) if weight]
-        moments = frozenset[float]().union(*(term.moments for term in active))
+        moments = _union(active)
         if moments and statistics is None:
             statistics = region_statistics(batch, moments)
         values = {}
@@ -151,3 +151,7 @@ class CompoundLoss(SegmentationLoss):
 
     def extra_repr(self) -> str:
         return f"weights={self.weights!r}"
+
+
+def _union(terms: Sequence[SegmentationLoss]) -> frozenset[float]:
+    return frozenset({q for term in terms for q in term.moments})
