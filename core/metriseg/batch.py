@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -16,6 +17,14 @@ Activation = Literal["softmax", "sigmoid", "identity"]
 
 #: Probabilities that are given as such are kept this far from 0 and 1 before a logarithm.
 PROBABILITY_MARGIN = 1e-7
+
+
+def full_precision(tensor: Tensor) -> contextlib.AbstractContextManager[object]:
+    """Autocast off for the tensor's device: it would take matrix products to half precision."""
+    device = tensor.device.type
+    if not torch.amp.is_autocast_available(device):
+        return contextlib.nullcontext()
+    return torch.autocast(device, enabled=False)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from metriseg.batch import Activation, Batch
+from metriseg.batch import Activation, Batch, full_precision
 
 #: Values of logits that one step of the pass holds at once: on a CPU what its cache holds.
 TILE_VALUES = {"cpu": 1 << 17}
@@ -101,7 +101,7 @@ def region_statistics(
     powers = tuple(sorted(float(q) for q in moments))
     if not powers or powers[0] <= 0:
         raise ValueError(f"moments must be exponents above zero, got {tuple(moments)}")
-    with torch.autocast(batch.logits.device.type, enabled=False):
+    with full_precision(batch.logits):
         sums = _RegionSums.apply(batch.logits, batch.target, batch.weight, powers, batch.activation)
     overlap, predicted, target, count = sums
     statistics = RegionStatistics(
@@ -162,7 +162,7 @@ class _RegionSums(torch.autograd.Function):
         grad_overlap, grad_predicted = grads[:2]
         images, classes = logits.shape[:2]
         grad = logits.new_empty(images, classes, math.prod(logits.shape[2:]))
-        with torch.autocast(logits.device.type, enabled=False):
+        with full_precision(logits):
             for (rows, z, t, w), out in zip(
                 _tiles(logits, target, weight), _tiles_of(grad), strict=True
             ):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from metriseg import validation
-from metriseg.batch import Activation, Batch
+from metriseg.batch import Activation, Batch, full_precision
 from metriseg.statistics import RegionStatistics, region_statistics
 
 Reduction = Literal["mean", "sum", "none"]
@@ -115,7 +115,8 @@ class SegmentationLoss(nn.Module, abc.ABC):
 
         ``reduction=None`` is the loss's own (a compound's terms each have theirs).
         """
-        with torch.autocast(logits.device.type, enabled=False):
+        validation.logits_shape(logits)
+        with full_precision(logits):
             batch = Batch.from_tensors(
                 logits,
                 target,
