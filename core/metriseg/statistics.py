@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.distributed as dist
@@ -16,12 +16,16 @@ from torch import Tensor
 
 from metriseg.batch import Activation, Batch, full_precision
 
-#: Values of logits that one step of the pass holds at once: on a CPU what its cache holds.
-TILE_VALUES = {"cpu": 1 << 17}
-TILE_VALUES_ELSEWHERE = 1 << 24
+#: Values of logits that one step of the pass holds at once: few enough to save memory, enough for
+#: every step to keep all threads busy.
+TILE_VALUES = 1 << 21
 
 #: Below this base the derivative of a power smaller than 1 stops growing.
 GUARDED_BASE = 1e-6
+
+
+#: Logits (n, C, s), target (n, C or 1, s) and weight (n, 1, s) of some images and pixels.
+Tile = tuple[Tensor, Tensor, Tensor | None]
 
 
 class RegionStatistics(NamedTuple):
@@ -127,32 +131,30 @@ class _RegionSums(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         ctx.save_for_backward(logits, target, weight)
         ctx.powers, ctx.activation = powers, activation
-        images, classes = logits.shape[:2]
+        images, classes, pixels = logits.shape[0], logits.shape[1], math.prod(logits.shape[2:])
         overlap = logits.new_zeros(len(powers), images, classes)
-        predicted = torch.zeros_like(overlap)
-        targeted = torch.zeros_like(overlap)
-        count = logits.new_zeros(images)
-        for rows, z, t, w in _tiles(logits, target, weight):
-            p = _activate(z, activation)
-            count[rows] += float(z.shape[2]) if w is None else w.sum((1, 2))
-            if t.is_floating_point():
-                t_weighted = t if w is None else t * w
-                for k, q in enumerate(powers):
-                    p_power = _power(p, q)
-                    overlap[k, rows] += (p_power * t_weighted).sum(2)
-                    predicted[k, rows] += (p_power if w is None else p_power * w).sum(2)
-                    t_power = _power(t, q)
-                    targeted[k, rows] += (t_power if w is None else t_power * w).sum(2)
-                continue
-            p_true = p.gather(1, t)
-            mass = torch.ones_like(p_true) if w is None else w
-            bins = torch.zeros_like(count[rows]).unsqueeze(1).expand(-1, classes)
-            targeted[:, rows] += bins.scatter_add(1, t.squeeze(1), mass.squeeze(1))
+        predicted, targeted = torch.zeros_like(overlap), torch.zeros_like(overlap)
+        soft = target.is_floating_point()
+        p_true = logits.new_empty(0 if soft else images, 1, pixels)
+        for (rows, columns), tile in _tiles(logits, target, weight):
+            _add_tile(
+                overlap[:, rows],
+                predicted[:, rows],
+                targeted[:, rows],
+                None if soft else p_true[rows, :, columns],
+                tile,
+                powers,
+                activation,
+            )
+        _, target, weight = _flat(logits, target, weight)
+        if not soft:
             for k, q in enumerate(powers):
-                p_power = _power(p, q)
-                predicted[k, rows] += (p_power if w is None else p_power * w).sum(2)
-                true_power = _power(p_true, q) if w is None else _power(p_true, q) * w
-                overlap[k, rows] += bins.scatter_add(1, t.squeeze(1), true_power.squeeze(1))
+                overlap[k] = _sums_by_label(_weighted(_power(p_true, q), weight), target, classes)
+            mass = torch.ones_like(p_true) if weight is None else weight
+            targeted += _sums_by_label(mass, target, classes)
+        count = logits.new_full((images,), float(pixels))
+        if weight is not None:
+            count = weight.sum((1, 2))
         ctx.mark_non_differentiable(targeted, count)
         return overlap, predicted, targeted, count
 
@@ -160,25 +162,66 @@ class _RegionSums(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         logits, target, weight = ctx.saved_tensors
         grad_overlap, grad_predicted = grads[:2]
-        images, classes = logits.shape[:2]
-        grad = logits.new_empty(images, classes, math.prod(logits.shape[2:]))
+        grad = logits.new_empty(*logits.shape[:2], math.prod(logits.shape[2:]))
         with full_precision(logits):
-            for (rows, z, t, w), out in zip(
-                _tiles(logits, target, weight), _tiles_of(grad), strict=True
-            ):
-                p = _activate(z, ctx.activation)
-                slope = _slope_against_p(
-                    p, t, ctx.powers, grad_overlap[:, rows], grad_predicted[:, rows], ctx.activation
+            for (rows, columns), tile in _tiles(logits, target, weight):
+                _write_gradient(
+                    grad[rows, :, columns],
+                    tile,
+                    ctx.powers,
+                    (grad_overlap[:, rows], grad_predicted[:, rows]),
+                    ctx.activation,
                 )
-                if w is not None:
-                    slope = slope * w
-                if ctx.activation == "softmax":
-                    out.copy_(slope - p * slope.sum(1, keepdim=True))
-                elif ctx.activation == "sigmoid":
-                    out.copy_(slope * (1 - p))
-                else:
-                    out.copy_(slope)
         return grad.view(logits.shape), None, None, None, None
+
+
+def _add_tile(
+    overlap: Tensor,
+    predicted: Tensor,
+    targeted: Tensor,
+    p_true: Tensor | None,
+    tile: Tile,
+    powers: tuple[float, ...],
+    activation: Activation,
+) -> None:
+    """Add a tile to the sums; of labels only keep p at the label, summed when all tiles are."""
+    z, t, w = tile
+    p = _activate(z, w, activation)
+    if p_true is not None:
+        p_true.copy_(p.gather(1, t))
+    for k, q in enumerate(powers):
+        p_power = _weighted(_power(p, q), w)
+        predicted[k] += p_power.sum(2)
+        if p_true is None:
+            overlap[k] += (p_power * t).sum(2)
+            targeted[k] += _weighted(_power(t, q), w).sum(2)
+
+
+def _write_gradient(
+    out: Tensor,
+    tile: Tile,
+    powers: tuple[float, ...],
+    grads: tuple[Tensor, Tensor],
+    activation: Activation,
+) -> None:
+    """The gradient of a tile, into its place (in a function: what it needs dies with it)."""
+    z, t, w = tile
+    p = _activate(z, w, activation)
+    slope = _weighted(_slope_against_p(p, t, powers, *grads, activation), w)
+    if activation == "softmax":
+        _write_difference(out, slope, p, slope.sum(1, keepdim=True))
+    elif activation == "sigmoid":
+        _write_difference(out, slope, slope, p)
+    else:
+        out.copy_(slope)
+
+
+def _write_difference(out: Tensor, a: Tensor, b: Tensor, c: Tensor) -> None:
+    """out = a - b c, without an intermediate tensor unless derivatives of it are wanted."""
+    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        out.copy_(torch.addcmul(a, b, c, value=-1))
+    else:
+        torch.addcmul(a, b, c, value=-1, out=out)
 
 
 def _slope_against_p(
@@ -205,12 +248,15 @@ def _slope_against_p(
             on_true = own(p.gather(1, t), q) * grad_overlap[k].unsqueeze(2).expand(
                 -1, -1, t.shape[2]
             ).gather(1, t)
-            slope = slope.scatter_add(1, t, on_true)
+            slope.scatter_add_(1, t, on_true)
     assert slope is not None
     return slope
 
 
-def _activate(z: Tensor, activation: Activation) -> Tensor:
+def _activate(z: Tensor, w: Tensor | None, activation: Activation) -> Tensor:
+    """p; where the weight is zero of 0 in place of z, which may hold anything there, also NaN."""
+    if w is not None:
+        z = torch.where(w > 0, z, 0.0)
     if activation == "softmax":
         return z.softmax(1)
     return z.sigmoid() if activation == "sigmoid" else z
@@ -235,43 +281,52 @@ def _derivative(p: Tensor, q: float) -> Tensor:
     return base.pow(q - 1) * q
 
 
-def _spans(values: Tensor) -> Iterator[tuple[slice, slice]]:
-    """Tiles of about TILE_VALUES values: many small images at once, or parts of a large one.
+def _weighted(values: Tensor, weight: Tensor | None) -> Tensor:
+    return values if weight is None else values * weight
+
+
+def _sums_by_label(values: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """``(N, C)`` from values and labels ``(N, 1, s)``.
+
+    One number after the other is added, so the sums are taken in double precision: in single
+    precision they would stop growing at 2^24 pixels.
+    """
+    precision = torch.float32 if values.device.type == "mps" else torch.float64
+    sums = torch.zeros(len(values), classes, dtype=precision, device=values.device)
+    return sums.scatter_add(1, labels.squeeze(1), values.squeeze(1).to(precision)).to(values.dtype)
+
+
+def _flat(
+    logits: Tensor, target: Tensor, weight: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Logits (N, C, s), target (N, C or 1, s) and weight (N, 1, s), all pixels in one axis."""
+    soft = target.is_floating_point()
+    return (
+        logits.flatten(2),
+        target.flatten(2) if soft else target.flatten(1).unsqueeze(1),
+        None if weight is None else weight.flatten(1).unsqueeze(1),
+    )
+
+
+def _tiles(
+    logits: Tensor, target: Tensor, weight: Tensor | None
+) -> Iterator[tuple[tuple[slice, slice], Tile]]:
+    """Of about TILE_VALUES values each: many small images at once, or parts of a large one.
 
     A compiler that sees the whole pass cuts it better itself, and gets one tile.
     """
-    images, classes, pixels = values.shape
-    budget = TILE_VALUES.get(values.device.type, TILE_VALUES_ELSEWHERE) // classes
+    z_flat, t_flat, w_flat = _flat(logits, target, weight)
+    images, classes, pixels = z_flat.shape
+    budget = TILE_VALUES // classes
     if torch.compiler.is_compiling():
         budget = max(images * pixels, 1)
     width = max(1, min(pixels, budget))
     height = max(1, budget // max(pixels, 1))
     for image in range(0, images, height):
         for pixel in range(0, pixels, width):
-            yield slice(image, image + height), slice(pixel, pixel + width)
-
-
-def _tiles(
-    logits: Tensor, target: Tensor, weight: Tensor | None
-) -> Iterator[tuple[slice, Tensor, Tensor, Tensor | None]]:
-    """(images, logits (n, C, s), target (n, C or 1, s), weight (n, 1, s)) a tile.
-
-    Where the weight is zero the logits are replaced: they may hold anything, also NaN.
-    """
-    z_flat = logits.flatten(2)
-    t_flat = target.flatten(2) if target.is_floating_point() else target.flatten(1).unsqueeze(1)
-    w_flat = None if weight is None else weight.flatten(1).unsqueeze(1)
-    for rows, columns in _spans(z_flat):
-        z, t = z_flat[rows, :, columns], t_flat[rows, :, columns]
-        w = None if w_flat is None else w_flat[rows, :, columns]
-        if w is not None:
-            z = torch.where(w > 0, z, 0.0)
-        yield rows, z, t, w
-
-
-def _tiles_of(grad: Tensor) -> Iterator[Tensor]:
-    for rows, columns in _spans(grad):
-        yield grad[rows, :, columns]
+            rows, columns = slice(image, image + height), slice(pixel, pixel + width)
+            parts = (None if f is None else f[rows, :, columns] for f in (z_flat, t_flat, w_flat))
+            yield (rows, columns), cast(Tile, tuple(parts))
 
 
 class _SumOverRanks(torch.autograd.Function):

@@ -138,7 +138,7 @@ CONSTRUCTORS: list[tuple[str, dict[str, Any], str]] = [
     ("TverskyLoss", {"alpha": 0.3}, "TverskyLoss has no argument 'alpha': say 'fp_weight'"),
     ("TverskyLoss", {"beta": 0.3}, "TverskyLoss has no argument 'beta': say 'fn_weight'"),
     ("DiceLoss", {"ignore_idx": 3}, "no argument 'ignore_idx': did you mean 'ignore_index'"),
-    ("DiceLoss", {"weights": [1.0]}, "did you mean 'class_weight'.* it takes smooth"),
+    ("DiceLoss", {"weights": [1.0]}, r"did you mean 'class_weight'.* .it takes smooth"),
 ]
 
 

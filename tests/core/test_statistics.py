@@ -65,7 +65,7 @@ def test_equals_the_contingency_table(
     monkeypatch: pytest.MonkeyPatch, activation: str, soft: bool, weighted: bool, tile: int
 ) -> None:
     """Whatever the tiles: part of an image, one image, several."""
-    monkeypatch.setitem(statistics.TILE_VALUES, "cpu", tile * 4)
+    monkeypatch.setattr(statistics, "TILE_VALUES", tile * 4)
     batch = make_batch(activation, soft=soft, weighted=weighted)
     assert_same(region_statistics(batch, MOMENTS), by_matrix_product(batch, MOMENTS))
 
@@ -76,7 +76,7 @@ def test_gradient_of_every_moment(
     monkeypatch: pytest.MonkeyPatch, activation: str, soft: bool, tile: int
 ) -> None:
     """A random linear function of all entries has the gradient of the matrix product."""
-    monkeypatch.setitem(statistics.TILE_VALUES, "cpu", tile * 4)
+    monkeypatch.setattr(statistics, "TILE_VALUES", tile * 4)
     batch = make_batch(activation, soft=soft, weighted=True)
     leaf = batch.logits.requires_grad_()
     generator = torch.Generator().manual_seed(0)

@@ -75,11 +75,19 @@ class Scene:
     labels: NDArray[np.int64]
 
 
-def load_digits(split: Split) -> Digits:
-    """The digits of a split, the same at every call."""
+def load_digits(split: Split, root: str | Path | None = None) -> Digits:
+    """The digits of a split, the same at every call.
+
+    Args:
+        split: "train", "val" or "test".
+        root: the folder that ``mnist`` lies in; None takes ``$METRISEG_DATA``.
+
+    Raises:
+        ValueError: for an unknown split.
+    """
     if split not in SPLITS:
         raise ValueError(f"split must be one of {', '.join(map(repr, SPLITS))}, got {split!r}")
-    images, labels, source = _all_digits()
+    images, labels, source = _all_digits(root or os.environ.get("METRISEG_DATA"))
     order = _balanced_order(labels)
     first, last = SPLITS[split]
     chosen = order[first:last]
@@ -129,8 +137,9 @@ def _box(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def _all_digits() -> tuple[NDArray[np.uint8], NDArray[np.uint8], str]:
-    folder = os.environ.get("METRISEG_DATA")
+def _all_digits(
+    folder: str | Path | None,
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], str]:
     mnist = Path(folder) / "mnist" if folder else None
     if mnist is not None and (mnist / "t10k-images-idx3-ubyte.gz").is_file():
         images = _read_idx(mnist / "t10k-images-idx3-ubyte.gz")

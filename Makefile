@@ -1,0 +1,71 @@
+# make demo                        train MMSegmentation's own trainer with a loss of ours, see it learn
+# make demo FRAMEWORK=monai        the same in MONAI; FRAMEWORK=detectron2 in Detectron2
+# make test                        everything that must hold
+# make lint | make clean
+#
+# Each creates .venv and installs what it needs, once. PYTHON names the interpreter to start from.
+
+PYTHON ?= python3
+FRAMEWORK ?= mmseg
+FRAMEWORKS := mmseg monai detectron2
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+# Detectron2 is on no package index: a wheel that you have built is picked up here
+PYTHON_TAG := $(shell $(PYTHON) -c 'import sys; print("cp%d%d" % sys.version_info[:2])')
+DETECTRON2_WHEEL := $(lastword $(sort $(wildcard \
+  $(HOME)/.cache/metriseg/wheels/detectron2-*-$(PYTHON_TAG)-*.whl)))
+
+# OpenCV's usual wheel needs a graphics library of the system that a bare machine may lack
+define windowless-opencv
+$(BIN)/python -c 'import importlib.util as u; u.find_spec("cv2") and __import__("cv2")' 2>/dev/null \
+  || $(PIP) --no-deps --force-reinstall opencv-python-headless
+endef
+
+export OMP_NUM_THREADS ?= 2
+
+.PHONY: demo test lint clean
+.DELETE_ON_ERROR:
+
+demo: .venv/.demo-$(FRAMEWORK) $(if $(filter detectron2,$(FRAMEWORK)),.venv/.detectron2)
+	@$(BIN)/python -m metriseg_$(FRAMEWORK).demo
+
+test: lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+lint: .venv/.test .venv/.detectron2
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf .venv work_dirs demo build dist
+
+.venv/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "metriseg needs Python 3.11 or newer: make PYTHON=python3.11 …")'
+	@echo "creating .venv (the first time, packages of several GB are installed: minutes)"
+	@$(PYTHON) -m venv .venv
+	@$(PIP) pip setuptools wheel
+	@touch $@
+
+# torch comes first: what is built from source beside it looks for it
+.venv/.torch: .venv/.python constraints.txt
+	@$(PIP) torch torchvision
+	@touch $@
+
+$(FRAMEWORKS:%=.venv/.demo-%): .venv/.demo-%: .venv/.torch pyproject.toml constraints.txt
+	@$(PIP) --editable '.[$*,demo]'
+	@$(windowless-opencv)
+	@touch $@
+
+.venv/.test: .venv/.torch pyproject.toml constraints.txt
+	@$(PIP) --editable '.[mmseg,monai,detectron2,demo,dev]'
+	@$(windowless-opencv)
+	@touch $@
+
+.venv/.detectron2: .venv/.torch $(DETECTRON2_WHEEL)
+ifneq ($(DETECTRON2_WHEEL),)
+	@$(PIP) --no-deps $(DETECTRON2_WHEEL)
+	@touch $@
+endif

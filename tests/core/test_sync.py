@@ -1,0 +1,76 @@
+"""Statistics summed over the ranks of torch.distributed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import metriseg
+
+PROGRAM = """
+import sys
+import torch
+import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+import metriseg
+
+rank, store, empty_rank = int(sys.argv[1]), sys.argv[2], sys.argv[3] == "empty"
+torch.manual_seed(0)
+images = torch.randn(4, 2, 6, 5, dtype=torch.float64)
+target = torch.randint(3, (4, 6, 5))
+if empty_rank:
+    target[2:] = 255
+network = torch.nn.Conv2d(2, 3, 1).double()
+whole = torch.nn.Conv2d(2, 3, 1).double()
+whole.load_state_dict(network.state_dict())
+
+def make(sync):
+    return metriseg.CompoundLoss([
+        metriseg.DiceLoss(per_image=False, ignore_index=255, sync=sync),
+        metriseg.PowerJaccardLoss(ignore_index=255, sync=sync),
+    ], [1.0, 0.5])
+
+expected = make(False)(whole(images), target)
+expected.backward()
+
+dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
+mine = slice(0, 2) if rank == 0 else slice(2, 4)
+model = DistributedDataParallel(network)
+value = make(True)(model(images[mine]), target[mine])
+value.backward()
+torch.testing.assert_close(value, expected)
+for parameter, other in zip(network.parameters(), whole.parameters(), strict=True):
+    torch.testing.assert_close(parameter.grad, other.grad)
+dist.destroy_process_group()
+"""
+
+
+@pytest.mark.parametrize("second_rank", ["full", "empty"])
+def test_two_ranks_equal_one_process(tmp_path: Path, second_rank: str) -> None:
+    """Value and DDP gradient of two half batches are those of the whole batch in one process.
+
+    Also when every pixel of the second rank is ignored: it must still enter the collective.
+    """
+    store = tmp_path / "store"
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, str(rank), str(store), second_rank],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    errors = [rank.communicate(timeout=300)[1] for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [0, 0], "\n".join(errors)
+
+
+def test_without_a_process_group_sync_changes_nothing() -> None:
+    logits, target = torch.randn(2, 3, 5), torch.randint(3, (2, 5))
+    alone = metriseg.DiceLoss(per_image=False)
+    assert torch.equal(
+        metriseg.DiceLoss(per_image=False, sync=True)(logits, target), alone(logits, target)
+    )
