@@ -11,6 +11,7 @@ import contextlib
 import difflib
 import inspect
 import math
+import operator
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 
@@ -95,6 +96,16 @@ def number(
     if not (math.isfinite(result) and inside):
         raise ValueError(f"{name} must be a finite number in {bracket}, got {value!r}")
     return result
+
+
+def label(name: str, value: int | None) -> int | None:
+    """``value`` if it is an integer or None."""
+    if value is None:
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise ValueError(f"{name} must be an integer or None, got {value!r}") from None
 
 
 def smoothing(value: float | tuple[float, float]) -> tuple[float, float]:

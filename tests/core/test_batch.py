@@ -125,6 +125,8 @@ CONSTRUCTORS: list[tuple[str, dict[str, Any], str]] = [
     ("DiceLoss", {"class_weight": [0.0, 0.0]}, "class_weight must have a number above zero"),
     ("DiceLoss", {"class_weight": "balanced"}, "class_weight must be a list or tensor"),
     ("DiceLoss", {"class_weight": [[1.0]]}, "class_weight must have one dimension"),
+    ("DiceLoss", {"ignore_index": "255"}, "ignore_index must be an integer or None, got '255'"),
+    ("DiceLoss", {"ignore_index": 255.0}, "ignore_index must be an integer or None, got 255.0"),
     ("DiceLoss", {"sync": True}, "sync=True .* needs per_image=False"),
     ("CrossEntropyLoss", {"normalize": "classes"}, "normalize must be one of 'pixels', 'weights'"),
     ("FocalLoss", {"gamma": -0.5}, "gamma must be a finite number"),

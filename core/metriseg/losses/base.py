@@ -59,7 +59,7 @@ class SegmentationLoss(nn.Module, abc.ABC):
         validation.one_of("activation", activation, ("softmax", "sigmoid", "identity"))
         validation.one_of("reduction", reduction, ("mean", "sum", "none"))
         self.activation = activation
-        self.ignore_index = ignore_index
+        self.ignore_index = validation.label("ignore_index", ignore_index)
         self.include_background = bool(include_background)
         self.reduction = reduction
         exact = validation.class_weights(class_weight)
@@ -194,7 +194,7 @@ class SegmentationLoss(nn.Module, abc.ABC):
         return ", ".join(
             f"{name}={value!r}"
             for name, value in self.arguments().items()
-            if not isinstance(value, nn.Module) and value != defaults[name].default
+            if not isinstance(value, nn.Module) and repr(value) != repr(defaults[name].default)
         )
 
 
