@@ -18,7 +18,7 @@ from metriseg.batch import Activation, Batch, full_precision
 
 #: Values of logits that one step of the pass holds at once: few enough to save memory, enough for
 #: every step to keep all threads busy.
-TILE_VALUES = 1 << 21
+TILE_VALUES = 1 << 23
 
 #: Below this base the derivative of a power smaller than 1 stops growing.
 GUARDED_BASE = 1e-6
@@ -135,7 +135,7 @@ class _RegionSums(torch.autograd.Function):
         overlap = logits.new_zeros(len(powers), images, classes)
         predicted, targeted = torch.zeros_like(overlap), torch.zeros_like(overlap)
         soft = target.is_floating_point()
-        p_true = logits.new_empty(0 if soft else images, 1, pixels)
+        p_true = logits.new_empty(0 if soft else images, 1, pixels, dtype=_precision(logits))
         for (rows, columns), tile in _tiles(logits, target, weight):
             _add_tile(
                 overlap[:, rows],
@@ -150,7 +150,7 @@ class _RegionSums(torch.autograd.Function):
         if not soft:
             for k, q in enumerate(powers):
                 overlap[k] = _sums_by_label(_weighted(_power(p_true, q), weight), target, classes)
-            mass = torch.ones_like(p_true) if weight is None else weight
+            mass = p_true.new_ones(()).expand_as(p_true) if weight is None else weight
             targeted += _sums_by_label(mass, target, classes)
         count = logits.new_full((images,), float(pixels))
         if weight is not None:
@@ -206,22 +206,18 @@ def _write_gradient(
 ) -> None:
     """The gradient of a tile, into its place (in a function: what it needs dies with it)."""
     z, t, w = tile
-    p = _activate(z, w, activation)
+    # the place of the gradient holds p for the time being, unless derivatives of it are wanted
+    spare = None if torch.is_grad_enabled() or torch.compiler.is_compiling() else out
+    p = _activate(z, w, activation, spare)
     slope = _weighted(_slope_against_p(p, t, powers, *grads, activation), w)
-    if activation == "softmax":
-        _write_difference(out, slope, p, slope.sum(1, keepdim=True))
-    elif activation == "sigmoid":
-        _write_difference(out, slope, slope, p)
-    else:
+    if activation == "identity":
         out.copy_(slope)
-
-
-def _write_difference(out: Tensor, a: Tensor, b: Tensor, c: Tensor) -> None:
-    """out = a - b c, without an intermediate tensor unless derivatives of it are wanted."""
-    if torch.is_grad_enabled() or torch.compiler.is_compiling():
-        out.copy_(torch.addcmul(a, b, c, value=-1))
+        return
+    shared = slope.sum(1, keepdim=True) if activation == "softmax" else slope
+    if spare is None:
+        out.copy_(torch.addcmul(slope, p, shared, value=-1))
     else:
-        torch.addcmul(a, b, c, value=-1, out=out)
+        torch.addcmul(slope, p, shared, value=-1, out=out)
 
 
 def _slope_against_p(
@@ -253,13 +249,15 @@ def _slope_against_p(
     return slope
 
 
-def _activate(z: Tensor, w: Tensor | None, activation: Activation) -> Tensor:
+def _activate(
+    z: Tensor, w: Tensor | None, activation: Activation, out: Tensor | None = None
+) -> Tensor:
     """p; where the weight is zero of 0 in place of z, which may hold anything there, also NaN."""
     if w is not None:
         z = torch.where(w > 0, z, 0.0)
     if activation == "softmax":
-        return z.softmax(1)
-    return z.sigmoid() if activation == "sigmoid" else z
+        return torch.softmax(z, 1, out=out)
+    return torch.sigmoid(z, out=out) if activation == "sigmoid" else z
 
 
 def _power(x: Tensor, q: float) -> Tensor:
@@ -286,14 +284,17 @@ def _weighted(values: Tensor, weight: Tensor | None) -> Tensor:
 
 
 def _sums_by_label(values: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """``(N, C)`` from values and labels ``(N, 1, s)``.
+    """``(N, C)`` from values and labels ``(N, 1, s)``."""
+    sums = values.new_zeros(len(values), classes, dtype=_precision(values))
+    return sums.scatter_add(1, labels.squeeze(1), values.squeeze(1).to(sums.dtype))
 
-    One number after the other is added, so the sums are taken in double precision: in single
-    precision they would stop growing at 2^24 pixels.
+
+def _precision(values: Tensor) -> torch.dtype:
+    """Of sums by label, which are taken one number after the other.
+
+    In single precision they would stop growing at 2^24 pixels (Apple's GPUs have no other).
     """
-    precision = torch.float32 if values.device.type == "mps" else torch.float64
-    sums = torch.zeros(len(values), classes, dtype=precision, device=values.device)
-    return sums.scatter_add(1, labels.squeeze(1), values.squeeze(1).to(precision)).to(values.dtype)
+    return torch.float32 if values.device.type == "mps" else torch.float64
 
 
 def _flat(
