@@ -1,0 +1,62 @@
+"""metriseg for Detectron2: losses that YAML and LazyConfig choose, and the heads that take them."""
+
+from importlib.util import find_spec
+
+INSTALLATION = """\
+Detectron2 is not installed, and it is not on PyPI. Its installation page has
+    pip install --no-build-isolation 'git+https://github.com/facebookresearch/detectron2.git'
+(torch and torchvision first). A wheel of it in ~/.cache/metriseg/wheels is what make picks up."""
+
+if find_spec("detectron2") is None:
+
+    def __getattr__(name: str) -> None:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise ImportError(INSTALLATION)
+
+else:
+    # first: with $DETECTRON2_ENV_MODULE this import comes back to the modules below
+    import detectron2  # noqa: F401
+
+    from metriseg_detectron2.config import (
+        add_metriseg_config,
+        check_metriseg_config,
+        strip_metriseg_config,
+    )
+    from metriseg_detectron2.evaluator import GivenBoxes, MaskIoUEvaluator
+    from metriseg_detectron2.heads import MetrisegMaskRCNNConvUpsampleHead, MetrisegSemSegFPNHead
+    from metriseg_detectron2.losses import (
+        LOSS_REGISTRY,
+        UNSUPPORTED,
+        CompoundLoss,
+        CrossEntropyLoss,
+        DiceLoss,
+        FocalLoss,
+        JaccardLoss,
+        MimeLoss,
+        NegativeMimeLoss,
+        PowerJaccardLoss,
+        TverskyLoss,
+        __getattr__,  # noqa: F401
+    )
+
+    __all__ = [
+        "LOSS_REGISTRY",
+        "UNSUPPORTED",
+        "CompoundLoss",
+        "CrossEntropyLoss",
+        "DiceLoss",
+        "FocalLoss",
+        "GivenBoxes",
+        "JaccardLoss",
+        "MaskIoUEvaluator",
+        "MetrisegMaskRCNNConvUpsampleHead",
+        "MetrisegSemSegFPNHead",
+        "MimeLoss",
+        "NegativeMimeLoss",
+        "PowerJaccardLoss",
+        "TverskyLoss",
+        "add_metriseg_config",
+        "check_metriseg_config",
+        "strip_metriseg_config",
+    ]

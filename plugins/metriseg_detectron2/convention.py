@@ -1,0 +1,213 @@
+"""How Detectron2 builds and calls a loss: a head owns it, settles what the user left open, logs."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, get_type_hints
+
+import torch
+from detectron2.utils.events import get_event_storage, has_event_storage
+from torch import Tensor
+
+from metriseg import Batch, Convention, RegionStatistics, validation
+from metriseg.binding import keyword
+
+#: The map in which a mask head says what each region is: ``(R,)`` int64.
+CATEGORY = "category"
+
+#: What a loss takes that no head owns.
+ACTIVATION_WITHOUT_A_HEAD = "softmax"
+
+
+class Detectron2Convention(Convention):
+    """The core's words without ``ignore_index``, and ``loss_weight``.
+
+    ``activation=None`` and ``smooth=None``, the defaults, are for the head to settle.
+    """
+
+    note: ClassVar[str] = """In Detectron2: ``loss_weight`` (>= 0, default 1.0) multiplies the loss;
+``ignore_index`` is the head's ``ignore_value``; ``activation`` and ``smooth`` default to what the
+head that owns the loss needs: "sigmoid" and 1.0 in a mask head, "softmax" and 1e-5 in a semantic
+head. In a mask head ``class_weight`` has a number for every category and weighs the regions of
+that category: the mean over regions becomes a weighted mean, or, for a region loss with
+``per_image=False``, a region of weight 2 counts as two."""
+
+    foreign_words: ClassVar[Mapping[str, str]] = {
+        "weight": "say 'loss_weight' for the weight of the whole loss, 'class_weight' for those of"
+        " the classes",
+        "ignore_index": "the head decides what is ignored (MODEL.SEM_SEG_HEAD.IGNORE_VALUE)",
+        "ignore_value": "the head decides what is ignored (MODEL.SEM_SEG_HEAD.IGNORE_VALUE)",
+    }
+
+    loss_weight: float
+    #: ``(K,)``: set by a mask head, in place of ``class_weight``.
+    category_weight: Tensor | None
+
+    @classmethod
+    def parameters(cls, core: Mapping[str, inspect.Parameter]) -> Mapping[str, inspect.Parameter]:
+        words = {name: word for name, word in core.items() if name != "ignore_index"}
+        for name in words.keys() & {"activation", "smooth"}:
+            words[name] = words[name].replace(
+                default=None, annotation=f"{words[name].annotation} | None"
+            )
+        return {**words, "loss_weight": keyword("loss_weight", 1.0, float)}
+
+    @classmethod
+    def translate(
+        cls, arguments: dict[str, Any], core: Mapping[str, inspect.Parameter]
+    ) -> dict[str, Any]:
+        words = {name: _plain(value) for name, value in arguments.items() if name in core}
+        for name in words.keys() & {"activation", "smooth"}:
+            if words[name] is None:
+                words[name] = core[name].default
+        return words
+
+    @classmethod
+    def hints(cls) -> dict[str, Any]:
+        """The annotation of every constructor argument."""
+        core = cls.__mro__[cls.__mro__.index(Convention) + 1]
+        return {**get_type_hints(core.__init__), "loss_weight": float}
+
+    def adopt(self, arguments: Mapping[str, Any]) -> None:
+        self.loss_weight = validation.number("loss_weight", arguments["loss_weight"], low=0.0)
+        self.register_buffer("category_weight", None, persistent=False)
+        if "activation" in arguments:
+            self.activation = arguments["activation"]
+
+    def settle(
+        self, *, activation: str, smooth: float, log_as: str, categories: int | None = None
+    ) -> None:
+        """Fill in what the user left to the head that owns this loss; called as it is built.
+
+        Args:
+            activation: where none was given.
+            smooth: where none was given.
+            log_as: the loss's key in the head's result.
+            categories: of a mask head, whose regions ``class_weight`` then weighs.
+
+        Raises:
+            ValueError: for a ``class_weight`` of another length, and for ``reduction="none"``.
+        """
+        if self.reduction == "none":
+            raise ValueError("reduction must be 'mean' or 'sum' in a head, got 'none'")
+        given = self.arguments()
+        if given["activation"] is None:
+            self.activation = activation
+        if "smooth" in given and given["smooth"] is None:
+            self.smooth = smooth
+        if categories is not None and self.class_weight is not None:
+            if self.class_weight.numel() != categories:
+                raise ValueError(
+                    f"class_weight must have a number for each of the {categories} categories,"
+                    f" got {self.class_weight.numel()}"
+                )
+            self.category_weight, self.class_weight = self.class_weight, None
+
+    def forward(
+        self,
+        logits: Tensor,
+        target: Tensor,
+        *,
+        ignore_index: int | None = None,
+        weight: Tensor | None = None,
+        maps: Mapping[str, Tensor] | None = None,
+        features: Tensor | None = None,
+    ) -> Tensor:
+        """The loss of a prediction; ``ignore_index`` is the calling head's."""
+        return self.compute(
+            logits,
+            target,
+            activation=self.activation or ACTIVATION_WITHOUT_A_HEAD,
+            ignore_index=ignore_index,
+            reduction=self.reduction,
+            weight=weight,
+            maps=maps,
+            features=features,
+        )
+
+    def value(
+        self,
+        batch: Batch,
+        *,
+        reduction: str | None = None,
+        statistics: RegionStatistics | None = None,
+    ) -> Tensor:
+        if self.category_weight is None:
+            value = super().value(batch, reduction=reduction, statistics=statistics)
+        else:
+            value = self._weighing_regions(batch, reduction or self.reduction, statistics)
+        return self.loss_weight * value
+
+    def _weighing_regions(
+        self, batch: Batch, reduction: str, statistics: RegionStatistics | None
+    ) -> Tensor:
+        weight = self.category_weight.to(batch.logits)[batch.maps[CATEGORY]]
+        if not getattr(self, "per_image", False):
+            # the given statistics know nothing of these weights
+            everywhere = weight[:, None, None].expand_as(batch.logits[:, 0])
+            weighted = dataclasses.replace(batch, weight=everywhere)
+            return super().value(weighted, reduction=reduction)
+        regions = super().value(batch, reduction="none", statistics=statistics)[:, 0]
+        if self.classes == "present":
+            weight = weight * (batch.target > 0).flatten(1).any(1)
+        total = torch.where(weight > 0, weight * regions, 0.0).sum()
+        if reduction == "sum":
+            return total
+        mass = weight.sum()
+        return total / torch.where(mass > 0, mass, 1.0)
+
+
+class CompoundConvention(Detectron2Convention):
+    """A loss whose terms are losses: they are settled one by one, and logged one by one."""
+
+    note: ClassVar[str] = """In Detectron2: ``loss_weight`` (>= 0, default 1.0) multiplies the sum.
+Each weighted term is logged beside the loss, as ``loss_mask/dice``, before a ``LOSS_WEIGHT`` of
+the head. Schedules count iterations."""
+
+    #: What the terms' scalars are filed under.
+    log_as: str
+
+    def adopt(self, arguments: Mapping[str, Any]) -> None:
+        super().adopt(arguments)
+        for term in self.terms:
+            if not isinstance(term, Detectron2Convention):
+                raise ValueError(
+                    f"terms must be losses of metriseg_detectron2, got {type(term).__module__}."
+                    f"{type(term).__qualname__}"
+                )
+        self.log_as = self.name
+
+    def settle(
+        self, *, activation: str, smooth: float, log_as: str, categories: int | None = None
+    ) -> None:
+        self.log_as = log_as
+        for name, term in zip(self.term_names, self.terms, strict=True):
+            term.settle(
+                activation=activation,
+                smooth=smooth,
+                log_as=f"{log_as}/{name}",
+                categories=categories,
+            )
+        self.activation = self.terms[0].activation
+
+    def current_step(self) -> int:
+        return get_event_storage().iter if has_event_storage() else self.step
+
+    def report(self, values: Mapping[str, Tensor]) -> None:
+        if not has_event_storage():
+            return
+        for name, value in values.items():
+            get_event_storage().put_scalar(
+                f"{self.log_as}/{name}", self.loss_weight * value.detach()
+            )
+
+
+def _plain(value: Any) -> Any:
+    """LazyConfig's containers as lists and dictionaries; what they hold may be modules."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,37 @@
+"""The losses that Detectron2's configs may name: a line each."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from detectron2.utils.registry import Registry
+
+import metriseg as core
+from metriseg import binder
+from metriseg_detectron2.convention import CompoundConvention, Detectron2Convention
+
+LOSS_REGISTRY = Registry("METRISEG_LOSS")
+LOSS_REGISTRY.__doc__ = "Losses by the NAME that stands in LOSSES: of a head's config."
+
+_register = LOSS_REGISTRY.register()
+_bind = binder(Detectron2Convention, __name__)
+_bind_compound = binder(CompoundConvention, __name__)
+
+CrossEntropyLoss = _register(_bind(core.CrossEntropyLoss))
+FocalLoss = _register(_bind(core.FocalLoss))
+MimeLoss = _register(_bind(core.MimeLoss))
+NegativeMimeLoss = _register(_bind(core.NegativeMimeLoss))
+DiceLoss = _register(_bind(core.DiceLoss))
+JaccardLoss = _register(_bind(core.JaccardLoss))
+PowerJaccardLoss = _register(_bind(core.PowerJaccardLoss))
+TverskyLoss = _register(_bind(core.TverskyLoss))
+CompoundLoss = _register(_bind_compound(core.CompoundLoss))
+
+#: Losses of the core that no head of Detectron2 can offer -> why.
+UNSUPPORTED: dict[str, str] = {}
+
+
+def __getattr__(name: str) -> NoReturn:
+    reason = UNSUPPORTED.get(name)
+    explanation = f": it is not offered in Detectron2: {reason}" if reason else ""
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{explanation}")

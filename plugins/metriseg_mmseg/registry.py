@@ -1,0 +1,18 @@
+"""Where MMEngine looks for ``metriseg_mmseg.…``: it imports this module by its name alone."""
+
+from mmengine.registry import DATASETS as MMENGINE_DATASETS
+from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import Registry
+
+MODELS = Registry(
+    "model",
+    parent=MMENGINE_MODELS,
+    scope="metriseg_mmseg",
+    locations=["metriseg_mmseg.losses"],
+)
+DATASETS = Registry(
+    "dataset",
+    parent=MMENGINE_DATASETS,
+    scope="metriseg_mmseg",
+    locations=["metriseg_mmseg.datasets"],
+)

@@ -1,0 +1,37 @@
+"""Every loss of metriseg under ``{"_target_": "metriseg_monai.<name>"}``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import metriseg as core
+from metriseg_monai.convention import (
+    CompoundConvention,
+    FocalConvention,
+    PixelConvention,
+    RegionConvention,
+)
+
+#: Losses that MONAI can't be offered, with the reason.
+UNSUPPORTED: dict[str, str] = {}
+
+_pixel = core.binder(PixelConvention, __name__)
+_focal = core.binder(FocalConvention, __name__)
+_region = core.binder(RegionConvention, __name__)
+_compound = core.binder(CompoundConvention, __name__)
+
+CrossEntropyLoss = _pixel(core.CrossEntropyLoss)
+FocalLoss = _focal(core.FocalLoss)
+MimeLoss = _pixel(core.MimeLoss)
+NegativeMimeLoss = _pixel(core.NegativeMimeLoss)
+DiceLoss = _region(core.DiceLoss)
+JaccardLoss = _region(core.JaccardLoss)
+PowerJaccardLoss = _region(core.PowerJaccardLoss)
+TverskyLoss = _region(core.TverskyLoss)
+CompoundLoss = _compound(core.CompoundLoss)
+
+
+def __getattr__(name: str) -> Any:
+    if name in UNSUPPORTED:
+        raise NotImplementedError(f"MONAI can't use {name}: {UNSUPPORTED[name]}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,133 @@
+"""The digits in Detectron2's format, and the IoU of masks."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("detectron2", reason="Detectron2 is installed by its own installation page")
+
+import torch
+from detectron2.data import DatasetCatalog, DatasetMapper, MetadataCatalog
+from detectron2.modeling import build_model
+from detectron2.structures import Boxes, Instances
+from pycocotools import mask as rle
+
+from metriseg.configuration import config_path
+from metriseg.data.digits import load_digits, scenes
+from metriseg_detectron2 import GivenBoxes, MaskIoUEvaluator
+from metriseg_detectron2.datasets import SCENES, register_digits
+from metriseg_detectron2.train_net import read_config
+
+SIDE = 8
+
+
+def square(x0, y0, x1, y1):
+    mask = np.zeros((SIDE, SIDE), np.uint8)
+    mask[y0:y1, x0:x1] = 1
+    return mask
+
+
+@pytest.fixture
+def two_squares():
+    """A data set of one image with two squares, and a crowd that doesn't count."""
+    boxes = [(0, 0, 4, 4), (4, 4, 8, 8), (0, 4, 4, 8)]
+    record = {
+        "file_name": "one.png",
+        "image_id": 1,
+        "height": SIDE,
+        "width": SIDE,
+        "annotations": [
+            {
+                "bbox": list(map(float, box)),
+                "bbox_mode": 0,
+                "category_id": i,
+                "iscrowd": int(i == 2),
+                "segmentation": rle.encode(np.asfortranarray(square(*box))),
+            }
+            for i, box in enumerate(boxes)
+        ],
+    }
+    DatasetCatalog.register("two_squares", lambda: [record])
+    yield "two_squares"
+    DatasetCatalog.remove("two_squares")
+    MetadataCatalog.pop("two_squares", None)
+
+
+def predicted(*masks):
+    stacked = np.stack(masks) if masks else np.zeros((0, SIDE, SIDE))
+    return [{"instances": Instances((SIDE, SIDE), pred_masks=torch.tensor(stacked).bool())}]
+
+
+@pytest.mark.parametrize(
+    ("masks", "expected"),
+    [
+        ([square(0, 0, 4, 4), square(4, 4, 8, 8)], 1.0),
+        # half of the first: 8 of 16; of the second 4 of 16 + 12; the worse candidates don't count
+        ([square(0, 0, 2, 4), square(6, 6, 8, 8), square(0, 0, 1, 4)], (0.5 + 0.25) / 2),
+        ([], 0.0),
+    ],
+)
+def test_the_best_mask_of_each_true_instance_counts(two_squares, masks, expected):
+    evaluator = MaskIoUEvaluator(two_squares)
+    evaluator.reset()
+    evaluator.process([{"file_name": "one.png"}], predicted(*masks))
+    assert evaluator.evaluate() == {"mask": {"mIoU": pytest.approx(expected)}}
+    evaluator.reset()
+    assert evaluator.evaluate() == {"mask": {"mIoU": 0.0}}
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    path = config_path("detectron2/mnist_mask-rcnn_power-jaccard.yaml")
+    return build_model(read_config(str(path), ["MODEL.PIXEL_STD", "[1.0, 1.0, 1.0]"]))
+
+
+def test_masks_are_predicted_on_the_given_boxes(two_squares, model):
+    """In the pixels of a network's input eight times as large, and back."""
+    wrapped = GivenBoxes(model.eval(), [two_squares])
+    assert not wrapped.training
+    one = {
+        "file_name": "one.png",
+        "image": torch.rand(3, 8 * SIDE, 8 * SIDE),
+        "height": SIDE,
+        "width": SIDE,
+    }
+    with torch.no_grad():
+        (output,) = wrapped([one])
+    found = output["instances"]
+    boxes = Boxes(torch.tensor([[0.0, 0, 4, 4], [4, 4, 8, 8]]))
+    torch.testing.assert_close(found.pred_boxes.tensor, boxes.tensor)
+    assert found.pred_classes.tolist() == [0, 1]
+    assert found.pred_masks.shape == (2, SIDE, SIDE)
+    assert not found.pred_masks[0, 5:, 5:].any()
+
+
+def test_given_boxes_are_for_mask_rcnn(two_squares):
+    with pytest.raises(ValueError, match="model must be a GeneralizedRCNN, got Linear"):
+        GivenBoxes(torch.nn.Linear(1, 1), [two_squares])
+
+
+def test_digits_read_by_detectron2s_own_mapper_are_the_scenes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = register_digits("val")
+    assert register_digits("val") == name == "metriseg_digits_val"
+    records = DatasetCatalog.get(name)
+    assert len(records) == SCENES["val"]
+    scene = next(scenes(load_digits("val"), 1, seed=1))
+    mapper = DatasetMapper(
+        is_train=True,
+        augmentations=[],
+        image_format="RGB",
+        use_instance_mask=True,
+        instance_mask_format="bitmask",
+    )
+    read = mapper(records[0])
+    np.testing.assert_array_equal(read["image"].numpy(), np.stack([scene.image] * 3))
+    np.testing.assert_array_equal(read["instances"].gt_masks.tensor.numpy(), scene.masks)
+    np.testing.assert_array_equal(read["instances"].gt_boxes.tensor.numpy(), scene.boxes)
+    np.testing.assert_array_equal(read["instances"].gt_classes.numpy(), scene.labels)
+
+
+def test_an_unknown_split_is_refused():
+    with pytest.raises(ValueError, match="split must be one of 'train', 'val', 'test'"):
+        register_digits("trian")

@@ -1,0 +1,238 @@
+"""The losses in Detectron2's words: constructors, YAML, LazyConfig, pickle."""
+
+import copy
+import inspect
+import pickle
+import textwrap
+
+import pytest
+
+pytest.importorskip("detectron2", reason="Detectron2 is installed by its own installation page")
+
+import torch
+import yaml
+from detectron2.config import LazyCall as L
+from detectron2.config import LazyConfig, get_cfg, instantiate
+from omegaconf import OmegaConf
+
+import metriseg
+import metriseg_detectron2 as plugin
+from metriseg.losses.schedules import LinearSchedule
+from metriseg_detectron2 import losses
+from metriseg_detectron2.config import build_losses
+
+NAMES = sorted(metriseg.CATALOGUE)
+
+
+def build(name, **arguments):
+    if name == "CompoundLoss":
+        arguments = {"terms": [plugin.DiceLoss(), plugin.CrossEntropyLoss()], **arguments}
+    return getattr(plugin, name)(**arguments)
+
+
+@pytest.fixture
+def cfg():
+    cfg = get_cfg()
+    plugin.add_metriseg_config(cfg)
+    return cfg
+
+
+def test_every_loss_of_the_catalogue_is_offered_or_explained():
+    offered = {name for name, _ in plugin.LOSS_REGISTRY}
+    assert offered | plugin.UNSUPPORTED.keys() == metriseg.CATALOGUE.keys()
+    assert not offered & plugin.UNSUPPORTED.keys()
+
+
+def test_an_unsupported_loss_says_why(monkeypatch):
+    monkeypatch.setitem(losses.UNSUPPORTED, "LovaszLoss", "it needs a sorted head")
+    for place in (plugin, losses):
+        with pytest.raises(AttributeError, match="it needs a sorted head"):
+            _ = place.LovaszLoss
+    with pytest.raises(ValueError, match=r"LOSSES\[0\]\.NAME: LovaszLoss .* a sorted head"):
+        build_losses([{"NAME": "LovaszLoss"}])
+    with pytest.raises(AttributeError, match=r"has no attribute 'NoLoss'$"):
+        _ = plugin.NoLoss
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_constructor_has_the_core_words_but_ignore_index(name):
+    words = inspect.signature(getattr(plugin, name)).parameters
+    core = inspect.signature(getattr(metriseg, name)).parameters
+    assert words.keys() == core.keys() - {"ignore_index"} | {"loss_weight"}
+    assert words.keys() == getattr(plugin, name).hints().keys() - {"return", "ignore_index"}
+    assert "Detectron2" in getattr(plugin, name).__doc__
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pickle_and_deepcopy(name):
+    loss = build(name, loss_weight=0.5)
+    logits, target = torch.randn(1, 3, 8), torch.randint(3, (1, 8))
+    for again in (pickle.loads(pickle.dumps(loss)), copy.deepcopy(loss)):
+        assert type(again) is type(loss)
+        torch.testing.assert_close(again(logits, target), loss(logits, target))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_outside_a_head_it_is_the_core_loss_times_its_weight(name):
+    logits, target = torch.randn(2, 3, 8), torch.randint(3, (2, 8))
+    target[:, 0] = 9
+    core = (
+        metriseg.CompoundLoss(
+            [metriseg.DiceLoss(ignore_index=9), metriseg.CrossEntropyLoss(ignore_index=9)]
+        )
+        if name == "CompoundLoss"
+        else getattr(metriseg, name)(ignore_index=9)
+    )
+    value = build(name, loss_weight=0.25)(logits, target, ignore_index=9)
+    torch.testing.assert_close(value, 0.25 * core(logits, target))
+    assert build(name).state_dict() == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"weight": 1.0}, "loss_weight.*class_weight"),
+        ({"ignore_index": 255}, "IGNORE_VALUE"),
+        ({"los_weight": 1.0}, "did you mean 'loss_weight'"),
+        ({"loss_weight": -1.0}, "loss_weight"),
+        ({"smooth": -1.0}, "smooth"),
+    ],
+)
+def test_bad_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        plugin.DiceLoss(**arguments)
+
+
+def test_terms_must_be_losses_of_this_plugin():
+    with pytest.raises(ValueError, match=r"terms must be losses of metriseg_detectron2"):
+        plugin.CompoundLoss([metriseg.DiceLoss()])
+
+
+def test_yaml_builds_what_the_constructor_builds():
+    """Text that is a number is one (YAML reads 1e-5 as text), also in lists and in schedules."""
+    text = """
+        - {NAME: TverskyLoss, FN_WEIGHT: 6e-1, SMOOTH: [1e-5, 1]}
+        - NAME: CompoundLoss
+          TERMS:
+            - {NAME: DiceLoss, CLASS_WEIGHT: [1, 2e0], CLASSES: present}
+            - {NAME: CompoundLoss, TERMS: [{NAME: FocalLoss, ALPHA: 25e-2}]}
+          WEIGHTS: [5e-1, {SCHEDULE: linear, START: 1e0, END: 0, STEPS: 9}]
+    """
+    tversky, compound = build_losses(yaml.safe_load(text))
+    assert tversky.fn_weight == 0.6
+    assert tversky.smooth_pair == (1e-5, 1.0)
+    dice, inner = compound.terms
+    assert dice.class_weight.tolist() == [1.0, 2.0]
+    assert dice.classes == "present"
+    assert inner.terms[0].alpha == 0.25
+    assert compound.weights[0] == 0.5
+    assert compound._schedules[1] == LinearSchedule(1.0, 0, steps=9)
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ({"NAME": "DiceLoss"}, r"^LOSSES must be a list"),
+        (["DiceLoss"], r"LOSSES\[0\] must be a mapping with NAME.*got 'DiceLoss'"),
+        ([{"SMOOTH": 1.0}], r"LOSSES\[0\] must be a mapping with NAME"),
+        ([{"NAME": "DiceLos"}], r"LOSSES\[0\]\.NAME: .*did you mean 'DiceLoss'"),
+        ([{"NAME": "DiceLoss"}, {"NAME": "Wasserstein"}], r"LOSSES\[1\]\.NAME: .*TverskyLoss"),
+        ([{"NAME": "TverskyLoss", "FN_WIEGHT": 1}], "did you mean 'FN_WEIGHT'"),
+        ([{"NAME": "TverskyLoss", "fn_weight": 1}], "did you mean 'FN_WEIGHT'"),
+        ([{"NAME": "TverskyLoss", "ALPHA": 1}], "'fp_weight'"),
+        ([{"NAME": "DiceLoss", "WEIGHT": 1}], "'loss_weight'.*'class_weight'"),
+        ([{"NAME": "DiceLoss", "IGNORE_INDEX": 1}], "IGNORE_VALUE"),
+        ([{"NAME": "PowerJaccardLoss", "POWER": 3}], r"LOSSES\[0\]: power .*\[1, 2\], got 3"),
+        ([{"NAME": "DiceLoss", "SMOOTH": "much"}], r"LOSSES\[0\]: smooth"),
+        ([{"NAME": "CompoundLoss"}], "terms"),
+        (
+            [{"NAME": "CompoundLoss", "TERMS": [{"NAME": "DiceLoss", "SMOTH": 1}]}],
+            r"LOSSES\[0\]\.TERMS\[0\]: DiceLoss .*'SMOOTH'",
+        ),
+    ],
+)
+def test_a_bad_config_is_explained(entries, message):
+    with pytest.raises(ValueError, match=message):
+        build_losses(entries)
+
+
+def test_losses_start_empty_and_are_declared_once(cfg):
+    assert cfg.MODEL.ROI_MASK_HEAD.LOSSES == cfg.MODEL.SEM_SEG_HEAD.LOSSES == []
+    cfg.MODEL.ROI_MASK_HEAD.LOSSES = [{"NAME": "DiceLoss"}]
+    plugin.add_metriseg_config(cfg)
+    assert cfg.MODEL.ROI_MASK_HEAD.LOSSES == [{"NAME": "DiceLoss"}]
+
+
+def test_yaml_files_merge_override_and_round_trip(cfg, tmp_path):
+    """A list replaces that of _BASE_ as a whole, and so does one on the command line."""
+    (tmp_path / "base.yaml").write_text(
+        "MODEL: {ROI_MASK_HEAD: {LOSSES: [{NAME: DiceLoss, SMOOTH: 1e-3}, {NAME: FocalLoss}]}}"
+    )
+    (tmp_path / "child.yaml").write_text(
+        textwrap.dedent("""
+            _BASE_: base.yaml
+            MODEL: {SEM_SEG_HEAD: {LOSSES: [{NAME: TverskyLoss, FN_WEIGHT: 0.6}]}}
+        """)
+    )
+    cfg.merge_from_file(str(tmp_path / "child.yaml"))
+    inherited = build_losses(cfg.MODEL.ROI_MASK_HEAD.LOSSES)
+    assert [type(loss) for loss in inherited] == [plugin.DiceLoss, plugin.FocalLoss]
+    assert inherited[0].smooth_pair == (1e-3, 1e-3)
+
+    (tmp_path / "dump.yaml").write_text(cfg.dump())
+    again = get_cfg()
+    plugin.add_metriseg_config(again)
+    again.merge_from_file(str(tmp_path / "dump.yaml"))
+    for head in ("ROI_MASK_HEAD", "SEM_SEG_HEAD"):
+        assert again.MODEL[head].LOSSES == cfg.MODEL[head].LOSSES != []
+
+    cfg.merge_from_list(["MODEL.ROI_MASK_HEAD.LOSSES", "[{'NAME': 'JaccardLoss'}]"])
+    assert [type(x) for x in build_losses(cfg.MODEL.ROI_MASK_HEAD.LOSSES)] == [plugin.JaccardLoss]
+    with pytest.raises(ValueError, match="LOSSES"):
+        cfg.merge_from_list(["MODEL.ROI_MASK_HEAD.LOSSES", "DiceLoss"])
+
+
+def test_stripped_configs_load_in_a_stock_config(cfg):
+    cfg.MODEL.ROI_MASK_HEAD.NAME = "MetrisegMaskRCNNConvUpsampleHead"
+    cfg.MODEL.ROI_MASK_HEAD.LOSSES = [{"NAME": "DiceLoss"}]
+    cfg.MODEL.SEM_SEG_HEAD.NAME = "MetrisegSemSegFPNHead"
+    cfg.freeze()
+    stripped = plugin.strip_metriseg_config(cfg)
+    assert stripped.is_frozen()
+    assert stripped == get_cfg()
+    assert cfg.MODEL.ROI_MASK_HEAD.LOSSES == [{"NAME": "DiceLoss"}]
+
+
+def test_losses_beside_a_stock_head_are_refused(cfg):
+    plugin.check_metriseg_config(cfg)
+    cfg.MODEL.SEM_SEG_HEAD.LOSSES = [{"NAME": "DiceLoss"}]
+    with pytest.raises(ValueError, match=r"SEM_SEG_HEAD\.NAME: SemSegFPNHead .* MetrisegSemSeg"):
+        plugin.check_metriseg_config(cfg)
+    cfg.MODEL.SEM_SEG_HEAD.NAME = "MetrisegSemSegFPNHead"
+    plugin.check_metriseg_config(cfg)
+
+
+def test_lazy_configs_save_load_and_override(tmp_path):
+    path = str(tmp_path / "lazy.yaml")
+    terms = [L(plugin.TverskyLoss)(fn_weight=0.6), L(plugin.FocalLoss)()]
+    cfg = OmegaConf.create(flags={"allow_objects": True})
+    cfg.loss = L(plugin.CompoundLoss)(terms=terms, weights=[1.0, 0.5])
+    LazyConfig.save(cfg, path)
+    again = LazyConfig.load(path)
+    assert again.loss.terms[0]["_target_"] == "metriseg_detectron2.TverskyLoss"
+    LazyConfig.apply_overrides(again, ["loss.terms.0.fn_weight=0.9", "loss.loss_weight=2"])
+    loss = instantiate(again.loss)
+    assert type(loss) is plugin.CompoundLoss
+    assert (loss.terms[0].fn_weight, loss.weights, loss.loss_weight) == (0.9, [1.0, 0.5], 2.0)
+
+
+def test_a_loss_of_ones_own_is_found_by_name(monkeypatch):
+    monkeypatch.setattr(plugin.LOSS_REGISTRY, "_obj_map", dict(plugin.LOSS_REGISTRY))
+
+    @plugin.LOSS_REGISTRY.register()
+    class GentleDiceLoss(plugin.DiceLoss):
+        """Dice at half its weight."""
+
+    (loss,) = build_losses([{"NAME": "GentleDiceLoss", "SMOOTH": "1e-1"}])
+    assert type(loss) is GentleDiceLoss
+    assert loss.smooth == 0.1

@@ -1,0 +1,183 @@
+"""Compound losses in MONAI: nested, deeply supervised, scheduled and shown in the log."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+pytest.importorskip("monai")
+pytest.importorskip("ignite")
+
+from ignite.engine import Engine, Events
+from monai.data import DataLoader, Dataset, MetaTensor
+from monai.engines import SupervisedTrainer
+from monai.losses import DeepSupervisionLoss
+
+import metriseg_monai as m
+from metriseg_monai.handlers import CompoundLossHandler
+
+COMMON = {"softmax": True, "to_onehot_y": True}
+
+
+def dice_and_cross_entropy(second_weight: Any = 0.5) -> m.CompoundLoss:
+    return m.CompoundLoss(
+        [m.DiceLoss(**COMMON), m.CrossEntropyLoss(**COMMON)], weights=[1.0, second_weight]
+    )
+
+
+def data(count: int = 4) -> list[dict[str, Tensor]]:
+    random = torch.Generator().manual_seed(3)
+    return [
+        {
+            "image": torch.rand(1, 6, 6, generator=random),
+            "label": torch.randint(0, 3, (1, 6, 6), generator=random).float(),
+        }
+        for _ in range(count)
+    ]
+
+
+def trainer(loss: nn.Module, handlers: list[Any], epochs: int = 2) -> SupervisedTrainer:
+    """Two iterations an epoch over a network that never learns, so every epoch is the same."""
+    torch.manual_seed(0)
+    network = nn.Conv2d(1, 3, 3, padding=1)
+    return SupervisedTrainer(
+        device="cpu",
+        max_epochs=epochs,
+        train_data_loader=DataLoader(Dataset(data()), batch_size=2),
+        network=network,
+        optimizer=torch.optim.SGD(network.parameters(), lr=0.0),
+        loss_function=loss,
+        train_handlers=handlers,
+    )
+
+
+def mean_value(loss: nn.Module, network: nn.Module) -> float:
+    """The mean of the two iterations' values."""
+    batches = list(DataLoader(Dataset(data()), batch_size=2))
+    with torch.no_grad():
+        return sum(float(loss(network(b["image"]), b["label"])) for b in batches) / 2
+
+
+class Recorder:
+    """A handler that notes what stands in the engine after every iteration."""
+
+    def __init__(self, note: Any) -> None:
+        self.note, self.notes = note, []
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        self.notes.append(self.note(engine))
+
+
+def test_a_compound_is_the_weighted_sum_of_its_terms() -> None:
+    """Nested ones too: 1 dice + 2 (1 dice + 0.5 ce) = 3 dice + ce."""
+    random = torch.Generator().manual_seed(2)
+    logits = torch.randn(2, 3, 5, 5, generator=random)
+    target = torch.randint(0, 3, (2, 1, 5, 5), generator=random)
+    dice, ce = (loss(**COMMON)(logits, target) for loss in (m.DiceLoss, m.CrossEntropyLoss))
+    nested = m.CompoundLoss([m.DiceLoss(**COMMON), dice_and_cross_entropy()], weights=[1, 2])
+    torch.testing.assert_close(nested(logits, target), 3 * dice + ce)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        ({"softmax": True}, {"sigmoid": True}, "terms must agree about activation"),
+        ({"ignore_index": 9}, {}, "terms must agree about ignore_index"),
+        ({"to_onehot_y": True}, {}, "terms must agree about to_onehot_y"),
+        ({"other_act": torch.sigmoid}, {"other_act": torch.tanh}, "agree about other_act"),
+    ],
+)
+def test_terms_must_agree(first: dict[str, Any], second: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        m.CompoundLoss([m.DiceLoss(**first), m.JaccardLoss(**second)])
+
+
+def test_each_term_keeps_its_reduction() -> None:
+    """A sum of sums: Dice over 2 images x 3 classes, cross-entropy over 2 x 25 voxels."""
+    random = torch.Generator().manual_seed(2)
+    logits = torch.randn(2, 3, 5, 5, generator=random)
+    target = torch.randint(0, 3, (2, 1, 5, 5), generator=random)
+    terms = [loss(**COMMON, reduction="sum") for loss in (m.DiceLoss, m.CrossEntropyLoss)]
+    means = [loss(**COMMON)(logits, target) for loss in (m.DiceLoss, m.CrossEntropyLoss)]
+    expected = 6 * means[0] + 50 * means[1]
+    torch.testing.assert_close(m.CompoundLoss(terms)(logits, target), expected)
+
+
+@pytest.mark.parametrize("compound", [False, True])
+def test_deep_supervision(compound: bool) -> None:
+    """Float labels resized to every scale (nearest-exact), weights 1, 1/2, 1/4."""
+    loss = dice_and_cross_entropy() if compound else m.PowerJaccardLoss(**COMMON)
+    random = torch.Generator().manual_seed(4)
+    outputs = [torch.randn(2, 3, size, size, generator=random) for size in (16, 8, 4)]
+    target = torch.randint(0, 3, (2, 1, 16, 16), generator=random).float()
+    expected = torch.zeros(())
+    for level, output in enumerate(outputs):
+        size = output.shape[2:]
+        resized = torch.nn.functional.interpolate(target, size, mode="nearest-exact")
+        expected = expected + 0.5**level * loss(output, resized)
+    torch.testing.assert_close(DeepSupervisionLoss(loss)(outputs, MetaTensor(target)), expected)
+
+
+def test_the_handler_counts_iterations() -> None:
+    """A weight from 1 to 0 in 4 steps: 1, 3/4, 1/2, 1/4 in four iterations."""
+    loss = dice_and_cross_entropy({"schedule": "linear", "start": 1, "end": 0, "steps": 4})
+    recorder = Recorder(lambda engine: loss._schedules[1](loss.current_step()))
+    trainer(loss, [CompoundLossHandler(loss), recorder]).run()
+    assert recorder.notes == [1.0, 0.75, 0.5, 0.25]
+
+
+def test_the_handler_counts_epochs_inside_other_losses() -> None:
+    """Two iterations an epoch; the compound stands inside another, inside MONAI's wrapper."""
+    inner = dice_and_cross_entropy()
+    loss = DeepSupervisionLoss(m.CompoundLoss([inner]))
+    recorder = Recorder(lambda engine: (loss.loss.step, inner.step))
+    trainer(loss, [CompoundLossHandler(loss, epoch_level=True), recorder]).run()
+    assert recorder.notes == [(0, 0), (0, 0), (1, 1), (1, 1)]
+
+
+def test_the_log_shows_the_terms() -> None:
+    """The weighted means over the epoch's iterations, which add up to the mean of the loss.
+
+    What is computed between iterations, by a validation, doesn't count.
+    """
+    loss = dice_and_cross_entropy()
+    other = torch.zeros(1, 3, 6, 6), torch.zeros(1, 1, 6, 6)
+    validation = Recorder(lambda engine: loss(*other))
+    engine = trainer(loss, [CompoundLossHandler(loss), validation])
+    engine.run()
+    logged = engine.state.metrics
+    dice, ce = (term(**COMMON) for term in (m.DiceLoss, m.CrossEntropyLoss))
+    assert set(logged) == {"loss_dice", "loss_cross_entropy"}
+    assert logged["loss_dice"] == pytest.approx(mean_value(dice, engine.network))
+    assert logged["loss_cross_entropy"] == pytest.approx(0.5 * mean_value(ce, engine.network))
+    assert sum(logged.values()) == pytest.approx(mean_value(loss, engine.network))
+
+
+def test_a_loss_in_training_can_be_copied_and_pickled() -> None:
+    """The handler holds no engine, so a copy drags none along."""
+    loss = dice_and_cross_entropy()
+    copies = Recorder(lambda engine: (copy.deepcopy(loss), pickle.loads(pickle.dumps(loss))))
+    engine = trainer(loss, [CompoundLossHandler(loss)])
+    engine.add_event_handler(Events.ITERATION_STARTED, copies)
+    engine.run()
+    assert len(copies.notes) == 4
+    for copied in copies.notes[0]:
+        assert mean_value(copied, engine.network) == mean_value(loss, engine.network)
+
+
+def test_the_handler_leaves_other_losses_alone() -> None:
+    """It may stay in a config when the loss changes."""
+    loss = m.DiceLoss(**COMMON)
+    engine = trainer(loss, [CompoundLossHandler(loss)])
+    engine.run()
+    assert engine.state.metrics == {}
+    with pytest.raises(ValueError, match=r"loss must be a torch\.nn\.Module, got str"):
+        CompoundLossHandler("dice")

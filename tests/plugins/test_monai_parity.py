@@ -1,0 +1,134 @@
+"""Where MONAI has the same loss the values agree, except where MONAI is at fault."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+pytest.importorskip("monai")
+
+import monai.losses
+
+import metriseg_monai as ours
+
+COMMON = {"softmax": True, "to_onehot_y": True}
+
+
+def sample(classes: int = 4) -> tuple[Tensor, Tensor]:
+    random = torch.Generator().manual_seed(1)
+    logits = torch.randn(2, classes, 7, 6, generator=random)
+    return logits, torch.randint(0, classes, (2, 1, 7, 6), generator=random)
+
+
+def one_hot(target: Tensor, classes: int = 4) -> Tensor:
+    return torch.nn.functional.one_hot(target[:, 0], classes).movedim(-1, 1).float()
+
+
+@pytest.mark.parametrize("batch", [False, True])
+@pytest.mark.parametrize("include_background", [False, True])
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_region_losses_agree(batch: bool, include_background: bool, activation: str) -> None:
+    """MONAI's Jaccard is (2 I + nr) / (2 U + dr), ours (I + nr) / (U + dr): half the smoothing.
+
+    Its Tversky loss calls the price of false positives alpha.
+    """
+    logits, target = sample()
+    words = {"batch": batch, "include_background": include_background, "to_onehot_y": True}
+    words[activation] = True
+    twice = {"smooth_nr": 2e-3, "smooth_dr": 4e-3}
+    once = {"smooth_nr": 1e-3, "smooth_dr": 2e-3}
+    pairs = [
+        (ours.DiceLoss(**words, **once), monai.losses.DiceLoss(**words, **once)),
+        (ours.JaccardLoss(**words, **once), monai.losses.DiceLoss(jaccard=True, **words, **twice)),
+        (
+            ours.TverskyLoss(fp_weight=0.2, fn_weight=0.9, **words, **once),
+            monai.losses.TverskyLoss(alpha=0.2, beta=0.9, **words, **once),
+        ),
+    ]
+    for own, theirs in pairs:
+        torch.testing.assert_close(own(logits, target), theirs(logits, target), atol=1e-6, rtol=0)
+        own.reduction = theirs.reduction = "sum"
+        torch.testing.assert_close(own(logits, target), theirs(logits, target), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("alpha", [None, 0.3])
+def test_focal_losses_agree(alpha: float | None) -> None:
+    """With sigmoid both divide by B C H W; with softmax ours divides by the voxels B H W alone."""
+    logits, target = sample()
+    theirs = monai.losses.FocalLoss(to_onehot_y=True, alpha=alpha)
+    own = ours.FocalLoss(to_onehot_y=True, alpha=alpha, sigmoid=True)
+    torch.testing.assert_close(own(logits, target), theirs(logits, target), atol=1e-6, rtol=0)
+    theirs = monai.losses.FocalLoss(to_onehot_y=True, alpha=alpha, use_softmax=True)
+    own = ours.FocalLoss(to_onehot_y=True, alpha=alpha, use_softmax=True)
+    torch.testing.assert_close(own(logits, target), 4 * theirs(logits, target), atol=1e-6, rtol=0)
+
+
+def test_masked_dice_agrees_for_one_hot_targets() -> None:
+    """A product with the mask empties prediction and target alike: the same sums."""
+    logits, target = sample()
+    mask = (torch.arange(42).reshape(1, 1, 7, 6) % 3 > 0).float().expand(2, 1, 7, 6)
+    own = ours.DiceLoss(softmax=True)(logits, one_hot(target), mask)
+    theirs = monai.losses.MaskedDiceLoss(softmax=True)(logits, one_hot(target), mask)
+    torch.testing.assert_close(own, theirs, atol=1e-6, rtol=0)
+
+
+def test_large_half_precision_images() -> None:
+    """All logits 0 and all labels 1, 512 x 512: p = 1/2, so per class I = 131072 or 0.
+
+    Class 0: I = 0, loss 1. Class 1: 1 - 2 (131072) / (131072 + 262144) = 1/3. Mean 2/3. In half
+    precision MONAI's sums exceed 65504, its ratios are finite over infinite, and the loss is 1
+    with no gradient at all.
+    """
+    target = torch.ones(1, 1, 512, 512)
+    input = torch.zeros(1, 2, 512, 512, dtype=torch.float16, requires_grad=True)
+    value = ours.DiceLoss(**COMMON)(input, target)
+    value.backward()
+    assert value.item() == pytest.approx(2 / 3, abs=1e-5)
+    assert input.grad.float().abs().sum() > 0
+
+    stock = torch.zeros(1, 2, 512, 512, dtype=torch.float16, requires_grad=True)
+    theirs = monai.losses.DiceLoss(**COMMON)(stock, target.half())
+    theirs.backward()
+    assert theirs.item() == 1
+    assert not stock.grad.any()
+
+
+def test_an_unused_ignore_index_changes_nothing() -> None:
+    """No voxel is labelled 255. MONAI's focal loss then divides by B H W in place of B C H W."""
+    logits, target = sample()
+
+    def ratio(loss: Any, **words: Any) -> float:
+        words = {**words, "to_onehot_y": True}
+        return (
+            loss(ignore_index=255, **words)(logits, target) / loss(**words)(logits, target)
+        ).item()
+
+    assert ratio(ours.FocalLoss, softmax=True) == pytest.approx(1)
+    assert ratio(ours.FocalLoss, sigmoid=True) == pytest.approx(1)
+    assert ratio(monai.losses.FocalLoss) == pytest.approx(4)
+
+
+def test_a_mask_with_class_indices() -> None:
+    """Half of a perfect prediction is masked, so the loss is 0.
+
+    MONAI multiplies the indices by the mask: masked voxels turn into background that the (masked)
+    prediction doesn't have.
+    """
+    target = torch.ones(1, 1, 4, 4)
+    logits = 99 * one_hot(target.long(), 2)
+    mask = torch.zeros(1, 1, 4, 4)
+    mask[..., :2] = 1
+    assert ours.DiceLoss(**COMMON)(logits, target, mask).item() == pytest.approx(0, abs=1e-6)
+    assert monai.losses.MaskedDiceLoss(**COMMON)(logits, target, mask).item() > 0.4
+
+
+def test_nan_at_ignored_voxels() -> None:
+    """An ignored voxel may hold anything; MONAI multiplies by 0, and 0 times NaN is NaN."""
+    logits, target = sample()
+    logits[:, :, 0], target[:, :, 0] = torch.nan, 255
+    words = {**COMMON, "ignore_index": 255}
+    assert ours.DiceLoss(**words)(logits, target).isfinite()
+    assert monai.losses.DiceLoss(**words)(logits, target).isnan()
