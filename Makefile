@@ -22,7 +22,8 @@ $(BIN)/python -c 'import importlib.util as u; u.find_spec("cv2") and __import__(
   || $(PIP) --no-deps --force-reinstall opencv-python-headless
 endef
 
-export OMP_NUM_THREADS ?= 2
+# so small networks gain nothing from threads, and on a busy machine these wait for each other
+export OMP_NUM_THREADS ?= 1
 
 .PHONY: demo test lint clean
 .DELETE_ON_ERROR:
@@ -31,7 +32,7 @@ demo: .venv/.demo-$(FRAMEWORK) $(if $(filter detectron2,$(FRAMEWORK)),.venv/.det
 	@$(BIN)/python -m metriseg_$(FRAMEWORK).demo
 
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	$(BIN)/python -m pytest
 
 lint: .venv/.test .venv/.detectron2
 	$(BIN)/ruff check .

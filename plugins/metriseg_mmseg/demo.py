@@ -10,6 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
+import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
@@ -23,6 +24,8 @@ SHOWN = 6
 def main(arguments: list[str] | None = None) -> int:
     """Train, measure and draw; 1 where the mean IoU did not rise."""
     options = _options(arguments)
+    # so small a network: on a busy machine threads wait for each other longer than they save
+    torch.set_num_threads(1)
     config = Config.fromfile(config_path(CONFIG))
     config.work_dir = str(options.work_dir)
     if options.iterations is not None:

@@ -44,9 +44,16 @@ def run(*command: str | Path) -> str:
 
 def train(script: Path, work_dir: Path, *options: str, resume: bool = False) -> str:
     more = ["--resume"] if resume else []
-    small = ["train_dataloader.batch_size=8", "train_dataloader.dataset.indices=16",
-             "val_dataloader.dataset.indices=8", "model.backbone.base_channels=4",
-             "model.decode_head.in_channels=4", "default_hooks.logger.interval=1"]  # fmt: skip
+    small = [
+        "train_dataloader.batch_size=8",
+        "train_dataloader.dataset.indices=16",
+        "val_dataloader.dataset.indices=8",
+        "model.backbone.base_channels=4",
+        "model.decode_head.in_channels=4",
+        "model.decode_head.channels=4",
+        "default_hooks.logger.interval=1",
+        "log_processor.window_size=1",
+    ]
     return run(script, CONFIG, "--work-dir", work_dir, *more, "--cfg-options", *small, *options)
 
 
