@@ -33,7 +33,9 @@ class Convention:
     foreign_words: ClassVar[Mapping[str, str]] = {}
 
     @classmethod
-    def parameters(cls, core: Mapping[str, inspect.Parameter]) -> Mapping[str, inspect.Parameter]:
+    def constructor_parameters(
+        cls, core: Mapping[str, inspect.Parameter]
+    ) -> Mapping[str, inspect.Parameter]:
         """The constructor's parameters in the framework's words, from the core's."""
         return core
 
@@ -51,7 +53,7 @@ class Convention:
 def keyword(
     name: str, default: Any, annotation: Any = inspect.Parameter.empty
 ) -> inspect.Parameter:
-    """A keyword-only parameter, for :meth:`Convention.parameters`."""
+    """A keyword-only parameter, for :meth:`Convention.constructor_parameters`."""
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
     )
@@ -67,7 +69,7 @@ def binder(convention: type[Convention], module: str) -> Callable[[type[L]], typ
 
     def bind(loss: type[L]) -> type[L]:
         core = inspect.signature(loss).parameters
-        signature = _signature(convention.parameters(core))
+        signature = _signature(convention.constructor_parameters(core))
 
         def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
             bound = _bound_arguments(loss.__name__, signature, args, kwargs)
@@ -85,8 +87,6 @@ def binder(convention: type[Convention], module: str) -> Callable[[type[L]], typ
             "__qualname__": loss.__name__,
             "__signature__": signature,
             "arguments": arguments,
-            # The convention's method of this name would hide that of torch.nn.Module.
-            "parameters": loss.parameters,
             "synonyms": {**convention.foreign_words, **loss.synonyms},
         }
         bound: type[L] = types.new_class(

@@ -46,7 +46,9 @@ that category: the mean over regions becomes a weighted mean, or, for a region l
     category_weight: Tensor | None
 
     @classmethod
-    def parameters(cls, core: Mapping[str, inspect.Parameter]) -> Mapping[str, inspect.Parameter]:
+    def constructor_parameters(
+        cls, core: Mapping[str, inspect.Parameter]
+    ) -> Mapping[str, inspect.Parameter]:
         words = {name: word for name, word in core.items() if name != "ignore_index"}
         for name in words.keys() & {"activation", "smooth"}:
             words[name] = words[name].replace(
@@ -121,7 +123,6 @@ that category: the mean over regions becomes a weighted mean, or, for a region l
             target,
             activation=self.activation or ACTIVATION_WITHOUT_A_HEAD,
             ignore_index=ignore_index,
-            reduction=self.reduction,
             weight=weight,
             maps=maps,
             features=features,

@@ -65,7 +65,9 @@ Further arguments:
     _loss_name: str
 
     @classmethod
-    def parameters(cls, core: Mapping[str, inspect.Parameter]) -> Mapping[str, inspect.Parameter]:
+    def constructor_parameters(
+        cls, core: Mapping[str, inspect.Parameter]
+    ) -> Mapping[str, inspect.Parameter]:
         words = {name: word for name, word in core.items() if name != "ignore_index"}
         for name, default in (("classes", "present"), ("per_image", False), ("activation", None)):
             if name in words:

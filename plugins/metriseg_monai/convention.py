@@ -54,7 +54,9 @@ class MonaiConvention(Convention):
     other_act: Callable[[Tensor], Tensor] | None
 
     @classmethod
-    def parameters(cls, core: Mapping[str, inspect.Parameter]) -> Mapping[str, inspect.Parameter]:
+    def constructor_parameters(
+        cls, core: Mapping[str, inspect.Parameter]
+    ) -> Mapping[str, inspect.Parameter]:
         words = {n: p for n, p in core.items() if n not in ("activation", "class_weight")}
         for name in ("to_onehot_y", "sigmoid", "softmax"):
             words[name] = keyword(name, False, "bool")
@@ -188,8 +190,10 @@ class FocalConvention(PixelConvention):
 """
 
     @classmethod
-    def parameters(cls, core: Mapping[str, inspect.Parameter]) -> Mapping[str, inspect.Parameter]:
-        words = dict(super().parameters(core))
+    def constructor_parameters(
+        cls, core: Mapping[str, inspect.Parameter]
+    ) -> Mapping[str, inspect.Parameter]:
+        words = dict(super().constructor_parameters(core))
         words["use_softmax"] = keyword("use_softmax", None, "bool | None")
         return words
 
@@ -224,8 +228,10 @@ In place of ``activation``, ``class_weight``, ``per_image`` and ``smooth``:
 """
 
     @classmethod
-    def parameters(cls, core: Mapping[str, inspect.Parameter]) -> Mapping[str, inspect.Parameter]:
-        words = dict(super().parameters(core))
+    def constructor_parameters(
+        cls, core: Mapping[str, inspect.Parameter]
+    ) -> Mapping[str, inspect.Parameter]:
+        words = dict(super().constructor_parameters(core))
         per_image, smooth = words.pop("per_image"), words.pop("smooth")
         words["batch"] = keyword("batch", not per_image.default, "bool")
         for name in ("smooth_nr", "smooth_dr"):
@@ -276,7 +282,9 @@ values in the log.
     observers: list[Callable[[Mapping[str, Tensor]], None]]
 
     @classmethod
-    def parameters(cls, core: Mapping[str, inspect.Parameter]) -> Mapping[str, inspect.Parameter]:
+    def constructor_parameters(
+        cls, core: Mapping[str, inspect.Parameter]
+    ) -> Mapping[str, inspect.Parameter]:
         return core
 
     @classmethod

@@ -23,7 +23,9 @@ class Loud(Convention):
     foreign_words: ClassVar[Mapping[str, str]] = {"loudness": "say 'volume'"}
 
     @classmethod
-    def parameters(cls, core: Mapping[str, inspect.Parameter]) -> dict[str, inspect.Parameter]:
+    def constructor_parameters(
+        cls, core: Mapping[str, inspect.Parameter]
+    ) -> dict[str, inspect.Parameter]:
         words = {name: p for name, p in core.items() if name != "ignore_index"}
         if "power" in words:
             words["power_level"] = words.pop("power").replace(name="power_level")

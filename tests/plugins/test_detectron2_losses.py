@@ -236,3 +236,11 @@ def test_a_loss_of_ones_own_is_found_by_name(monkeypatch):
     (loss,) = build_losses([{"NAME": "GentleDiceLoss", "SMOOTH": "1e-1"}])
     assert type(loss) is GentleDiceLoss
     assert loss.smooth == 0.1
+
+
+def test_terms_keep_their_own_reduction() -> None:
+    """A sum over 20 pixels plus a mean over them: 21 times the mean."""
+    logits, target = torch.zeros(1, 3, 4, 5), torch.zeros(1, 4, 5, dtype=torch.int64)
+    mean = plugin.CrossEntropyLoss()
+    both = plugin.CompoundLoss([plugin.CrossEntropyLoss(reduction="sum"), mean])
+    torch.testing.assert_close(both(logits, target), 21 * mean(logits, target))
