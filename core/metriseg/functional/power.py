@@ -17,8 +17,8 @@ def guarded_power(base: Tensor, exponent: float) -> Tensor:
     >>> x = torch.tensor([0., 4.], requires_grad=True)
     >>> y = guarded_power(x, 0.5)
     >>> y.sum().backward()
-    >>> y.detach(), x.grad
-    (tensor([0., 2.]), tensor([500.0000,   0.2500]))
+    >>> [round(value) for value in y.tolist()], [round(slope, 2) for slope in x.grad.tolist()]
+    ([0, 2], [500.0, 0.25])
     """
     if exponent == 0 or exponent >= 1:
         return base.pow(exponent)
