@@ -1,6 +1,6 @@
 """DiceLoss beside MONAI's on one batch: seconds and peak memory, in one run.
 
-    python tests/benchmarks/dice.py
+    .venv/bin/python tests/benchmarks/dice.py
 
 Both losses see the same logits ``[2, 19, 512, 512]`` and labels, forward and backward, on the CPU.
 The two take turns, so that a drift of the machine meets both; the median of the ratios is what

@@ -11,7 +11,7 @@ def guarded_power(base: Tensor, exponent: float) -> Tensor:
     """base^exponent for base >= 0, exact in value and finite in slope.
 
     For an exponent below 1 the slope at 0 is infinite; here it stops growing below a base of
-    1e-6. Other exponents are untouched.
+    1e-6, and second derivatives are left out. Other exponents are untouched.
 
     >>> import torch
     >>> x = torch.tensor([0., 4.], requires_grad=True)
