@@ -31,9 +31,15 @@ SCRIPT = Path(mmseg.__file__).parent / ".mim" / "tools" / "train.py"
 
 def run(*command: str | Path) -> str:
     """A Python process with one thread, its output once it has ended well."""
+    environment = {
+        "OMP_NUM_THREADS": "1",
+        "PYTHONWARNINGS": "default",
+        # upstream's MMEngine saves more in a checkpoint than torch reads back without this
+        "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1",
+    }
     finished = subprocess.run(
         [sys.executable, *map(str, command)],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default"},
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
         check=False,
