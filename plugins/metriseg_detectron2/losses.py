@@ -32,6 +32,6 @@ UNSUPPORTED: dict[str, str] = {}
 
 
 def __getattr__(name: str) -> NoReturn:
-    reason = UNSUPPORTED.get(name)
-    explanation = f": it is not offered in Detectron2: {reason}" if reason else ""
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{explanation}")
+    if name in UNSUPPORTED:
+        raise NotImplementedError(f"Detectron2 can't use {name}: {UNSUPPORTED[name]}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
