@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import types
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NoReturn, TypeVar
 
 from metriseg import validation
 from metriseg.losses import SegmentationLoss
@@ -95,6 +95,21 @@ def binder(convention: type[Convention], module: str) -> Callable[[type[L]], typ
         return bound
 
     return bind
+
+
+def refuse_missing(
+    module: str, framework: str, unsupported: Mapping[str, str], name: str
+) -> NoReturn:
+    """What a manifest's ``__getattr__`` does: a loss that isn't offered is refused with the reason.
+
+    Raises:
+        NotImplementedError: for a name in ``unsupported`` (an AttributeError would lose the reason
+            in a ``from … import``).
+        AttributeError: for any other name.
+    """
+    if name in unsupported:
+        raise NotImplementedError(f"{framework} can't use {name}: {unsupported[name]}")
+    raise AttributeError(f"module {module!r} has no attribute {name!r}")
 
 
 def _docstring(loss: type, note: str) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
-
 from detectron2.utils.registry import Registry
 
 import metriseg as core
 from metriseg import binder
+from metriseg.binding import refuse_missing
 from metriseg_detectron2.convention import CompoundConvention, Detectron2Convention
 
 LOSS_REGISTRY = Registry("METRISEG_LOSS")
@@ -31,7 +30,5 @@ CompoundLoss = _register(_bind_compound(core.CompoundLoss))
 UNSUPPORTED: dict[str, str] = {}
 
 
-def __getattr__(name: str) -> NoReturn:
-    if name in UNSUPPORTED:
-        raise NotImplementedError(f"Detectron2 can't use {name}: {UNSUPPORTED[name]}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __getattr__(name: str) -> None:
+    refuse_missing(__name__, "Detectron2", UNSUPPORTED, name)

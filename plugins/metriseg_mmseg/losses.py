@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import metriseg as core
+from metriseg.binding import refuse_missing
 from metriseg_mmseg.convention import CompoundConvention, MMSegConvention
 from metriseg_mmseg.registry import MODELS
 
@@ -25,7 +24,5 @@ TverskyLoss = MODELS.register_module(module=_bind(core.TverskyLoss))
 CompoundLoss = MODELS.register_module(module=_bind_compound(core.CompoundLoss))
 
 
-def __getattr__(name: str) -> Any:
-    if name in UNSUPPORTED:
-        raise NotImplementedError(f"MMSegmentation can't use {name}: {UNSUPPORTED[name]}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __getattr__(name: str) -> None:
+    refuse_missing(__name__, "MMSegmentation", UNSUPPORTED, name)

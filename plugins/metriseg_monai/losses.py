@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import metriseg as core
+from metriseg.binding import refuse_missing
 from metriseg_monai.convention import (
     CompoundConvention,
     FocalConvention,
@@ -31,7 +30,5 @@ TverskyLoss = _region(core.TverskyLoss)
 CompoundLoss = _compound(core.CompoundLoss)
 
 
-def __getattr__(name: str) -> Any:
-    if name in UNSUPPORTED:
-        raise NotImplementedError(f"MONAI can't use {name}: {UNSUPPORTED[name]}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __getattr__(name: str) -> None:
+    refuse_missing(__name__, "MONAI", UNSUPPORTED, name)

@@ -142,10 +142,7 @@ class SegmentationLoss(nn.Module, abc.ABC):
             reduction: in place of the loss's own.
             statistics: per image, with at least this loss's moments, if they are known already.
         """
-        value = self.reduced(batch, reduction or self.reduction, statistics)
-        for parameter in self.parameters():
-            value = value + nothing_of(parameter)
-        return value
+        return connected(self.reduced(batch, reduction or self.reduction, statistics), self)
 
     @abc.abstractmethod
     def evaluate(self, batch: Batch) -> Tensor:
@@ -338,6 +335,13 @@ def _mean(total: Tensor, mass: Tensor) -> Tensor:
 def beside_classes(factors: Tensor, values: Tensor) -> Tensor:
     """``(C,)`` in a shape that multiplies ``(N, C, *S)``."""
     return factors.view(-1, *(1,) * (values.ndim - 2))
+
+
+def connected(value: Tensor, loss: nn.Module) -> Tensor:
+    """The same value, with a gradient (of zero) to everything that the loss learns."""
+    for parameter in loss.parameters():
+        value = value + nothing_of(parameter)
+    return value
 
 
 def nothing_of(tensor: Tensor) -> Tensor:

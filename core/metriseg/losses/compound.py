@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from metriseg.batch import Batch
-from metriseg.losses.base import Reduction, SegmentationLoss, nothing_of
+from metriseg.losses.base import Reduction, SegmentationLoss, connected, nothing_of
 from metriseg.losses.schedules import schedule
 from metriseg.statistics import RegionStatistics, region_statistics
 
@@ -113,9 +113,7 @@ class CompoundLoss(SegmentationLoss):
                 value = term.value(batch, reduction=reduction, statistics=statistics)
                 values[name] = weight * value
             else:
-                values[name] = nothing_of(batch.logits)
-                for parameter in term.parameters():
-                    values[name] = values[name] + nothing_of(parameter)
+                values[name] = connected(nothing_of(batch.logits), term)
         return values
 
     def value(
