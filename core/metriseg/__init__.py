@@ -16,6 +16,7 @@ from metriseg.losses import (
     PowerJaccardLoss,
     RegionLoss,
     SegmentationLoss,
+    TableLoss,
     TverskyLoss,
 )
 from metriseg.statistics import RegionStatistics, region_statistics
@@ -40,6 +41,7 @@ __all__ = [
     "RegionLoss",
     "RegionStatistics",
     "SegmentationLoss",
+    "TableLoss",
     "TverskyLoss",
     "UnknownArgumentError",
     "binder",

@@ -138,6 +138,31 @@ class Batch:
         return None if self.weight is None else self.weight > 0
 
     @property
+    def labels(self) -> Tensor:
+        """``(N, *S)`` int64, 0 where ignored, for losses of exclusive classes without soft labels.
+
+        Raises:
+            ValueError: for soft labels, and for one-hot ones that aren't exclusive (checked on the
+                CPU, and on a GPU under :func:`~metriseg.debug`).
+        """
+        return self._once("labels", self._labels)
+
+    @property
+    def masks(self) -> Tensor:
+        """``(N, C, *S)`` bool: where the target exceeds one half; nowhere where ignored."""
+        return self._once("masks", self._masks)
+
+    @property
+    def dense_target(self) -> Tensor:
+        """``(N, C, *S)`` of the logits' dtype: the target with a channel a class, 0 where ignored.
+
+        For losses that look at neighbours; all others do without.
+        """
+        if not self.has_labels:
+            return self.target
+        return self._once("dense_target", lambda: self.masks.to(self.logits.dtype))
+
+    @property
     def masked_logits(self) -> Tensor:
         """The logits with a finite number at every pixel that doesn't count."""
         return self._once("masked_logits", self._masked_logits)
@@ -165,6 +190,21 @@ class Batch:
         if name not in self._known:
             self._known[name] = compute()
         return self._known[name]
+
+    def _labels(self) -> Tensor:
+        if self.has_labels:
+            return self.target
+        validation.hard_target(self.target, exclusive=True, valid=self.valid)
+        if self.num_classes == 1:
+            return (self.target[:, 0] > 0.5).long()
+        return self.target.argmax(1)
+
+    def _masks(self) -> Tensor:
+        if not self.has_labels:
+            return self.target > 0.5
+        classes = torch.arange(self.num_classes, device=self.target.device)
+        own = self.target.unsqueeze(1) == classes.view(-1, *(1,) * (self.target.ndim - 1))
+        return own if self.valid is None else own & self.valid.unsqueeze(1)
 
     def _masked_logits(self) -> Tensor:
         if self.valid is None:

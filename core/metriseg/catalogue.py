@@ -30,8 +30,9 @@ class Entry:
         perfect: the mean value at a perfect hard prediction; None where it depends on the input.
         monotone: whether the loss falls as a prediction moves toward the truth.
         stop_gradient: whether terms are detached, so that finite differences must freeze them.
-        needs_features: whether pixel embeddings are needed beside the logits.
-        needs_maps: names of the maps that a loader must provide.
+        spatial: whether it matters where in the image a pixel is.
+        features: whether it looks at pixel embeddings, the logits themselves where there are none.
+        maps: names of the maps that a loader may have computed beforehand.
         soft_targets: whether soft labels are meaningful.
         min_classes: fewest classes with which it makes sense.
         spatial_dimensions: numbers of spatial dimensions that the idea allows.
@@ -46,8 +47,9 @@ class Entry:
     perfect: float | None = 0.0
     monotone: bool = True
     stop_gradient: bool = False
-    needs_features: bool = False
-    needs_maps: tuple[str, ...] = ()
+    spatial: bool = False
+    features: bool = False
+    maps: tuple[str, ...] = ()
     soft_targets: bool = True
     min_classes: int = 1
     spatial_dimensions: tuple[int, ...] = (1, 2, 3)
@@ -73,75 +75,86 @@ def _dice_and_cross_entropy(**common: Any) -> SegmentationLoss:
     return losses.CompoundLoss(terms, weights=[1.0, 0.5])
 
 
+_PIXEL = (
+    _entry(
+        losses.CrossEntropyLoss,
+        "pixel",
+        "-sum_c t_c ln p_c",
+        "Azad et al. 2023",
+        "arXiv:2312.05391",
+    ),
+    _entry(
+        losses.FocalLoss,
+        "pixel",
+        "-sum_c t_c (1 - p_c)^gamma ln p_c",
+        "Lin et al. 2017",
+        "arXiv:1708.02002",
+    ),
+    _entry(
+        losses.MimeLoss,
+        "pixel",
+        "sum_c (-a t_c + b (1 - t_c)) p_c",
+        "Kervadec & de Bruijne 2023",
+        "On the dice loss gradient and the ways to mimic it",
+        perfect=-1.9,
+    ),
+    _entry(
+        losses.NegativeMimeLoss,
+        "pixel",
+        "-sum_c t_c p_c",
+        "Kervadec & de Bruijne 2023",
+        "On the dice loss gradient and the ways to mimic it",
+        perfect=-1.0,
+        min_classes=3,
+    ),
+)
+
+_REGION = (
+    _entry(
+        losses.DiceLoss,
+        "region",
+        "1 - 2 I / (S + Y)",
+        "Azad et al. 2023",
+        "arXiv:2312.05391",
+    ),
+    _entry(
+        losses.JaccardLoss,
+        "region",
+        "1 - I / (S + Y - I)",
+        "Rahman & Wang 2016",
+        "doi:10.1007/978-3-319-50835-1_22",
+    ),
+    _entry(
+        losses.PowerJaccardLoss,
+        "region",
+        "1 - I / (sum t^q + sum p^q - I)",
+        "Duque-Arias et al. 2021",
+        "hal-03139997",
+    ),
+    _entry(
+        losses.TverskyLoss,
+        "region",
+        "1 - TP / (TP + fp_weight FP + fn_weight FN)",
+        "Salehi et al. 2017",
+        "arXiv:1706.05721",
+    ),
+)
+
+_BOUNDARY: tuple[Entry, ...] = ()
+
+_COMPOUND = (
+    _entry(
+        losses.CompoundLoss,
+        "compound",
+        "sum_k w_k loss_k",
+        "Azad et al. 2023",
+        "arXiv:2312.05391",
+        build=_dice_and_cross_entropy,
+    ),
+)
+
+_EMBEDDING: tuple[Entry, ...] = ()
+
 CATALOGUE: dict[str, Entry] = {
-    entry.name: entry
-    for entry in (
-        _entry(
-            losses.CrossEntropyLoss,
-            "pixel",
-            "-sum_c t_c ln p_c",
-            "Azad et al. 2023",
-            "arXiv:2312.05391",
-        ),
-        _entry(
-            losses.FocalLoss,
-            "pixel",
-            "-sum_c t_c (1 - p_c)^gamma ln p_c",
-            "Lin et al. 2017",
-            "arXiv:1708.02002",
-        ),
-        _entry(
-            losses.MimeLoss,
-            "pixel",
-            "sum_c (-a t_c + b (1 - t_c)) p_c",
-            "Kervadec & de Bruijne 2023",
-            "On the dice loss gradient and the ways to mimic it",
-            perfect=-1.9,
-        ),
-        _entry(
-            losses.NegativeMimeLoss,
-            "pixel",
-            "-sum_c t_c p_c",
-            "Kervadec & de Bruijne 2023",
-            "On the dice loss gradient and the ways to mimic it",
-            perfect=-1.0,
-            min_classes=3,
-        ),
-        _entry(
-            losses.DiceLoss,
-            "region",
-            "1 - 2 I / (S + Y)",
-            "Azad et al. 2023",
-            "arXiv:2312.05391",
-        ),
-        _entry(
-            losses.JaccardLoss,
-            "region",
-            "1 - I / (S + Y - I)",
-            "Rahman & Wang 2016",
-            "doi:10.1007/978-3-319-50835-1_22",
-        ),
-        _entry(
-            losses.PowerJaccardLoss,
-            "region",
-            "1 - I / (sum t^q + sum p^q - I)",
-            "Duque-Arias et al. 2021",
-            "hal-03139997",
-        ),
-        _entry(
-            losses.TverskyLoss,
-            "region",
-            "1 - TP / (TP + fp_weight FP + fn_weight FN)",
-            "Salehi et al. 2017",
-            "arXiv:1706.05721",
-        ),
-        _entry(
-            losses.CompoundLoss,
-            "compound",
-            "sum_k w_k loss_k",
-            "Azad et al. 2023",
-            "arXiv:2312.05391",
-            build=_dice_and_cross_entropy,
-        ),
-    )
+    entry.name: entry for entry in (*_PIXEL, *_REGION, *_BOUNDARY, *_COMPOUND, *_EMBEDDING)
 }

@@ -12,7 +12,7 @@ import difflib
 import inspect
 import math
 import operator
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 
 import torch
@@ -193,6 +193,44 @@ def labels(target: Tensor, valid: Tensor | None, num_labels: int) -> None:
             f"target must hold labels in 0 … {num_labels - 1} (or ignore_index), got values"
             f" from {low} to {high}"
         )
+
+
+def hard_target(target: Tensor, *, exclusive: bool, valid: Tensor | None = None) -> None:
+    """Dense targets ``(N, C, *S)`` are 0 or 1, and, if exclusive, one class a valid pixel."""
+    if not values_are_checked(target):
+        return
+    if not bool(((target == 0) | (target == 1)).all()):
+        raise ValueError("target must hold labels or be one-hot here: soft labels have no meaning")
+    if not exclusive or target.shape[1] == 1:
+        return
+    one = target.sum(1) == 1
+    if not bool((one if valid is None else one | ~valid).all()):
+        raise ValueError("target must give every pixel one class here, got none or several")
+
+
+def enough_classes(owner: object, num_classes: int, least: int) -> None:
+    if num_classes < least:
+        raise ValueError(
+            f"{type(owner).__name__} needs logits with {least} classes or more, got {num_classes}"
+        )
+
+
+def spatial_dimensions(owner: object, logits: Tensor, allowed: Collection[int]) -> None:
+    found = logits.ndim - 2
+    if found not in allowed:
+        words = " or ".join(f"{d}-D" for d in sorted(allowed))
+        raise ValueError(f"{type(owner).__name__} is for {words} images, got {found}-D logits")
+
+
+def spacing(value: Sequence[float] | None) -> tuple[float, ...] | None:
+    """The size of a pixel along every spatial axis, each above zero; None for all ones."""
+    if value is None:
+        return None
+    if not isinstance(value, Sequence) or isinstance(value, str) or not value:
+        raise ValueError(
+            f"spacing must be a sequence of numbers, one a spatial axis, or None, got {value!r}"
+        )
+    return tuple(number("spacing", step, low=0.0, open_low=True) for step in value)
 
 
 def unit_interval(name: str, tensor: Tensor, valid: Tensor | None, hint: str = "") -> None:

@@ -11,6 +11,7 @@ import torch
 from metriseg.catalogue import CATALOGUE, Entry
 from reference.batches import (
     IGNORE,
+    accepted,
     oracle_value,
     random_labels,
     random_logits,
@@ -46,6 +47,25 @@ def assert_equals_oracle(
     np.testing.assert_allclose(actual.reshape(np.shape(expected)), expected, **TOLERANCE)
 
 
+def suits(entry: Entry, activation: str = "softmax", dimensions: int = 2) -> None:
+    """Skip what has no meaning for a loss, after seeing that the loss says so itself."""
+    if activation not in entry.loss.activations:
+        with pytest.raises(ValueError, match="activation must be one of"):
+            entry.build(activation=activation)
+        pytest.skip(f"{entry.name} has no {activation}")
+    if dimensions not in entry.spatial_dimensions:
+        words = f"{entry.loss.__name__} is for .* images, got {dimensions}-D logits"
+        with pytest.raises(ValueError, match=words):
+            entry.build()(random_logits(4, dimensions), random_labels(4, dimensions))
+        pytest.skip(f"{entry.name} is not for {dimensions}-D images")
+
+
+def targets(entry: Entry, **arguments: Any) -> list[torch.Tensor]:
+    """Labels, and soft labels if the loss takes them."""
+    found = [random_labels(4, **arguments)]
+    return [*found, random_soft_labels(4)] if entry.soft_targets else found
+
+
 def activated(logits: torch.Tensor, activation: str) -> torch.Tensor:
     """What a loss with this activation is given: for "identity", probabilities."""
     return logits.softmax(1) if activation == "identity" else logits
@@ -56,6 +76,7 @@ def activated(logits: torch.Tensor, activation: str) -> torch.Tensor:
 @pytest.mark.parametrize("dimensions", [1, 2, 3])
 def test_labels(entry: Entry, dimensions: int, activation: str, ignore: float) -> None:
     """Index targets in 1-D, 2-D and 3-D, with and without ignored pixels."""
+    suits(entry, activation, dimensions)
     logits = activated(random_logits(4, dimensions), activation)
     target = random_labels(4, dimensions, ignore=ignore)
     ignore_index = IGNORE if ignore else None
@@ -66,11 +87,13 @@ def test_labels(entry: Entry, dimensions: int, activation: str, ignore: float) -
 @pytest.mark.parametrize("dimensions", [1, 2, 3])
 def test_one_channel(entry: Entry, dimensions: int, activation: str) -> None:
     """One class is a yes-or-no question: label 1 is yes. A loss that needs more classes says so."""
+    suits(entry, activation, dimensions)
     logits = random_logits(1, dimensions)
     logits = logits.sigmoid() if activation == "identity" else logits
     target = random_labels(1, dimensions, ignore=0.2)
     if entry.min_classes > 1:
-        with pytest.raises(ValueError, match="three classes or more"):
+        words = f"{entry.name} needs logits with {entry.min_classes} classes or more, got 1"
+        with pytest.raises(ValueError, match=words):
             entry.build(activation=activation, ignore_index=IGNORE)(logits, target)
         return
     assert_equals_oracle(entry, logits, target, activation=activation, ignore_index=IGNORE)
@@ -79,16 +102,25 @@ def test_one_channel(entry: Entry, dimensions: int, activation: str) -> None:
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid", "identity"])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_soft_labels(entry: Entry, activation: str, weighted: bool) -> None:
-    """Soft targets (N, C, *S); pixels that don't count are named by the weight."""
+    """Soft targets (N, C, *S); pixels that don't count are named by the weight.
+
+    A loss for which they have no meaning says so.
+    """
+    suits(entry, activation)
     logits = activated(random_logits(4), activation)
     target = random_soft_labels(4, exclusive=activation != "sigmoid")
     weight = random_weight() if weighted else None
+    if not entry.soft_targets:
+        with pytest.raises(ValueError, match="target must hold labels or be one-hot"):
+            entry.build(activation=activation)(logits, target, weight=weight)
+        return
     assert_equals_oracle(entry, logits, target, activation=activation, weight=weight)
 
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
 @pytest.mark.parametrize("dimensions", [1, 2, 3])
 def test_pixel_weight(entry: Entry, dimensions: int, activation: str) -> None:
+    suits(entry, activation, dimensions)
     logits, weight = random_logits(4, dimensions), random_weight(dimensions)
     target = random_labels(4, dimensions, ignore=0.2)
     assert_equals_oracle(
@@ -108,13 +140,14 @@ def test_class_policies(
     reduction: str,
 ) -> None:
     """Class weights, an excluded background and every reduction, in all combinations."""
+    suits(entry, activation)
     if entry.level == "compound" and reduction == "none":
         with pytest.raises(ValueError, match="the terms can't be added, their shapes are"):
             entry.build(activation=activation, reduction=reduction)(
                 random_logits(4), random_labels(4)
             )
         return
-    for target in (random_labels(4, ignore=0.2), random_soft_labels(4)):
+    for target in targets(entry, ignore=0.2):
         assert_equals_oracle(
             entry,
             random_logits(4),
@@ -122,9 +155,12 @@ def test_class_policies(
             weight=random_weight(),
             activation=activation,
             ignore_index=None if target.is_floating_point() else IGNORE,
-            class_weight=class_weight,
-            include_background=include_background,
-            reduction=reduction,
+            **accepted(
+                entry,
+                class_weight=class_weight,
+                include_background=include_background,
+                reduction=reduction,
+            ),
         )
 
 
@@ -148,10 +184,13 @@ def test_region_policies(
         random_logits(4, images=3),
         target,
         ignore_index=IGNORE,
-        smooth=smooth,
-        classes=classes,
-        per_image=per_image,
-        reduction=reduction,
+        **accepted(
+            region_entry,
+            smooth=smooth,
+            classes=classes,
+            per_image=per_image,
+            reduction=reduction,
+        ),
     )
 
 
@@ -184,6 +223,7 @@ HYPERPARAMETERS: list[tuple[str, dict[str, Any]]] = [
 @pytest.mark.parametrize(("name", "arguments"), HYPERPARAMETERS)
 def test_hyperparameters(name: str, arguments: dict[str, Any], activation: str) -> None:
     """Each loss's own parameters, away from their defaults."""
+    suits(CATALOGUE[name], activation)
     logits = activated(random_logits(4), activation)
-    for target in (random_labels(4), random_soft_labels(4)):
+    for target in targets(CATALOGUE[name]):
         assert_equals_oracle(CATALOGUE[name], logits, target, activation=activation, **arguments)

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
 import torch
 
 from metriseg.catalogue import Entry
-from reference import oracle
+from reference import (
+    boundary,
+    combination,
+    embedding,
+    hausdorff,
+    inverse_form,
+    oracle,
+    structure,
+)
+
+#: Oracles of arrays (N, C, S), all pixels in one axis.
+FLAT = oracle.ORACLES | combination.ORACLES
+#: Oracles of arrays (N, C, *S), for losses that look at neighbours or at raw logits.
+SPATIAL_ORACLES = (
+    boundary.ORACLES
+    | hausdorff.ORACLES
+    | inverse_form.ORACLES
+    | structure.ORACLES
+    | embedding.ORACLES
+)
 
 SPATIAL = {1: (11,), 2: (5, 4), 3: (3, 2, 3)}
 IGNORE = 255
@@ -49,6 +69,14 @@ def random_weight(dimensions: int = 2, images: int = 2, *, seed: int = 3) -> tor
     return torch.where(torch.rand(shape, generator=generator) < 0.2, 0.0, weight)
 
 
+def accepted(entry: Entry, **arguments: Any) -> dict[str, Any]:
+    """Those of the arguments that the loss's constructor has."""
+    parameters = inspect.signature(entry.build).parameters
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+        return arguments
+    return {name: value for name, value in arguments.items() if name in parameters}
+
+
 def oracle_value(
     entry: Entry,
     logits: torch.Tensor,
@@ -59,7 +87,10 @@ def oracle_value(
     weight: torch.Tensor | None = None,
     **hyperparameters: Any,
 ) -> float | np.ndarray:
-    """The value of the naive loops for what a loss of the library is given."""
+    """The value of the naive loops for what a loss of the library is given.
+
+    Spatial oracles also get the raw logits ``z`` (what was given, whatever the activation).
+    """
     images, classes = logits.shape[:2]
     z = logits.detach().double().numpy().reshape(images, classes, -1)
     if activation == "identity":
@@ -77,4 +108,14 @@ def oracle_value(
         if ignore_index is not None:
             w = np.where(labels == ignore_index, 0.0, w)
     exclusive = activation != "sigmoid" and classes > 1
-    return oracle.ORACLES[entry.name](p, t, w, exclusive=exclusive, **hyperparameters)
+    if entry.name in FLAT:
+        return FLAT[entry.name](p, t, w, exclusive=exclusive, **hyperparameters)
+    shape, space = tuple(logits.shape), tuple(logits.shape[2:])
+    return SPATIAL_ORACLES[entry.name](
+        p.reshape(shape),
+        t.reshape(shape),
+        w.reshape(images, *space),
+        z=z.reshape(shape),
+        exclusive=exclusive,
+        **hyperparameters,
+    )

@@ -53,7 +53,7 @@ def class_factors(
     return factors
 
 
-def _pixel_loss(
+def pixel_loss(
     term: Callable[[Array, Array, float | None], float],
     p: Array,
     t: Array,
@@ -147,7 +147,7 @@ def focal(
         return sum(factors) / included
 
     term = exclusive_term if exclusive else question_term
-    return _pixel_loss(term, p, t, w, reduction=reduction, mass=met)
+    return pixel_loss(term, p, t, w, reduction=reduction, mass=met)
 
 
 def mime(
@@ -168,7 +168,7 @@ def mime(
         omega = [-a * x + b * (1 - x) for x in t_u]
         return sum(f * o * q for f, o, q in zip(factors, omega, p_u, strict=True))
 
-    return _pixel_loss(term, p, t, w, reduction=reduction)
+    return pixel_loss(term, p, t, w, reduction=reduction)
 
 
 def negative_mime(
@@ -186,26 +186,24 @@ def negative_mime(
     def term(p_u: Array, t_u: Array) -> float:
         return -sum(f * x * q for f, x, q in zip(factors, t_u, p_u, strict=True))
 
-    return _pixel_loss(term, p, t, w, reduction=reduction)
+    return pixel_loss(term, p, t, w, reduction=reduction)
 
 
-def _region_loss(
-    index: Callable[[Array, Array, Array], tuple[float, float]],
+def table_loss(
+    value: Callable[[Array, Array, Array], float],
     p: Array,
     t: Array,
     w: Array,
     *,
-    smooth: float | tuple[float, float] = 1e-5,
     classes: str = "all",
     per_image: bool = True,
     class_weight: list[float] | None = None,
     include_background: bool = True,
     reduction: str = "mean",
 ) -> float | Array:
-    """Loop over groups and classes; ``index`` gives numerator and denominator of 1 - loss."""
+    """Loop over groups and classes; ``value`` maps (p, t, w) of a class in a group to its loss."""
     images, channels = p.shape[:2]
     factors = class_factors(channels, class_weight, include_background)
-    upper, lower = smooth if isinstance(smooth, tuple) else (smooth, smooth)
     groups = [[n] for n in range(images)] if per_image else [list(range(images))]
     table = np.zeros((len(groups), channels))
     means = []
@@ -218,9 +216,7 @@ def _region_loss(
             present = sum(weights * t_c) > 0
             if sum(weights) == 0 or (classes == "present" and not present):
                 continue
-            numerator, denominator = index(p_c, t_c, weights)
-            empty = denominator + lower == 0
-            loss = 0.0 if empty else 1 - (numerator + upper) / (denominator + lower)
+            loss = value(p_c, t_c, weights)
             table[g, c] = factors[c] * loss
             total += factors[c] * loss
             mass += factors[c]
@@ -231,6 +227,26 @@ def _region_loss(
     if reduction == "sum":
         return float(table.sum())
     return float(np.mean(means)) if means else 0.0
+
+
+def _region_loss(
+    index: Callable[[Array, Array, Array], tuple[float, float]],
+    p: Array,
+    t: Array,
+    w: Array,
+    *,
+    smooth: float | tuple[float, float] = 1e-5,
+    **policy,
+) -> float | Array:
+    """``index`` gives numerator and denominator of 1 - loss."""
+    upper, lower = smooth if isinstance(smooth, tuple) else (smooth, smooth)
+
+    def value(p_c: Array, t_c: Array, weights: Array) -> float:
+        numerator, denominator = index(p_c, t_c, weights)
+        empty = denominator + lower == 0
+        return 0.0 if empty else 1 - (numerator + upper) / (denominator + lower)
+
+    return table_loss(value, p, t, w, **policy)
 
 
 def _sum(w: Array, values: Array) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from metriseg.statistics import GUARDED_BASE
@@ -11,7 +12,7 @@ def guarded_power(base: Tensor, exponent: float) -> Tensor:
     """base^exponent for base >= 0, exact in value and finite in slope.
 
     For an exponent below 1 the slope at 0 is infinite; here it stops growing below a base of
-    1e-6, and second derivatives are left out. Other exponents are untouched.
+    1e-6, and is constant there. All other bases, and other exponents, are untouched.
 
     >>> import torch
     >>> x = torch.tensor([0., 4.], requires_grad=True)
@@ -23,5 +24,6 @@ def guarded_power(base: Tensor, exponent: float) -> Tensor:
     if exponent == 0 or exponent >= 1:
         return base.pow(exponent)
     anchor = base.detach()
-    slope = exponent * anchor.clamp(min=GUARDED_BASE).pow(exponent - 1)
-    return anchor.pow(exponent) + (base - anchor) * slope
+    steep = anchor < GUARDED_BASE
+    tangent = anchor.pow(exponent) + (base - anchor) * exponent * GUARDED_BASE ** (exponent - 1)
+    return torch.where(steep, tangent, torch.where(steep, 1.0, base).pow(exponent))

@@ -1,6 +1,6 @@
 """Segmentation losses as modules."""
 
-from metriseg.losses.base import PixelLoss, RegionLoss, SegmentationLoss
+from metriseg.losses.base import PixelLoss, RegionLoss, SegmentationLoss, TableLoss
 from metriseg.losses.compound import CompoundLoss
 from metriseg.losses.pixel import CrossEntropyLoss, FocalLoss, MimeLoss, NegativeMimeLoss
 from metriseg.losses.region import DiceLoss, JaccardLoss, PowerJaccardLoss, TverskyLoss
@@ -17,5 +17,6 @@ __all__ = [
     "PowerJaccardLoss",
     "RegionLoss",
     "SegmentationLoss",
+    "TableLoss",
     "TverskyLoss",
 ]

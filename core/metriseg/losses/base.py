@@ -35,6 +35,8 @@ class SegmentationLoss(nn.Module, abc.ABC):
 
     #: Foreign names of arguments -> what to say when somebody uses one.
     synonyms: ClassVar[Mapping[str, str]] = {}
+    #: The activations under which the loss has a meaning.
+    activations: ClassVar[tuple[Activation, ...]] = ("softmax", "sigmoid", "identity")
 
     activation: Activation
     ignore_index: int | None
@@ -56,7 +58,7 @@ class SegmentationLoss(nn.Module, abc.ABC):
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__()
-        validation.one_of("activation", activation, ("softmax", "sigmoid", "identity"))
+        validation.one_of("activation", activation, self.activations)
         validation.one_of("reduction", reduction, ("mean", "sum", "none"))
         self.activation = activation
         self.ignore_index = validation.label("ignore_index", ignore_index)
@@ -116,6 +118,7 @@ class SegmentationLoss(nn.Module, abc.ABC):
         ``reduction=None`` is the loss's own (a compound's terms each have theirs).
         """
         validation.logits_shape(logits)
+        validation.one_of("activation", activation, self.activations)
         with full_precision(logits):
             batch = Batch.from_tensors(
                 logits,
@@ -179,6 +182,27 @@ class SegmentationLoss(nn.Module, abc.ABC):
             return foreground.to(batch.logits.dtype)
         return torch.where(foreground, weight, 0.0)
 
+    def at_target(self, formula: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
+        """``(N, *S)``: a formula linear in the target, each class weighted."""
+        factors = self.class_factors(batch)
+        if factors is None:
+            return formula(batch.target)
+        if batch.has_labels:
+            return formula(batch.target) * factors[batch.target]
+        return formula(batch.target * beside_classes(factors, batch.target))
+
+    def mean_over_classes(self, values: Tensor, batch: Batch) -> Tensor:
+        """``(N, *S)``: the weighted mean of what yes-or-no questions cost, ``(N, C, *S)``."""
+        factors = self.class_factors(batch)
+        if factors is None:
+            return values.mean(1)
+        weighted = values * beside_classes(factors, values)
+        return weighted.sum(1) / self.num_included(batch)
+
+    def num_included(self, batch: Batch) -> int:
+        """The number of classes, without an excluded background."""
+        return batch.num_classes - (not self.include_background)
+
     def arguments(self) -> dict[str, Any]:
         """The constructor's arguments as they now stand: ``type(loss)(**loss.arguments())``."""
         found = {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
@@ -205,49 +229,43 @@ class PixelLoss(SegmentationLoss):
     def reduced(
         self, batch: Batch, reduction: Reduction, statistics: RegionStatistics | None
     ) -> Tensor:
-        values = self.evaluate(batch)
-        weighted = values if batch.weight is None else values * batch.weight
-        if reduction == "none":
-            return weighted
-        if reduction == "sum":
-            return weighted.sum()
-        return _mean(weighted.sum(), self.mass(batch))
+        return reduce_pixels(self.evaluate(batch), batch.weight, reduction, self.mass(batch))
 
     def mass(self, batch: Batch) -> Tensor:
         """What the mean divides by."""
-        if batch.weight is not None:
-            return batch.weight.sum()
-        return batch.logits.new_full((), float(batch.logits[:, 0].numel()))
-
-    def at_target(self, formula: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
-        """``(N, *S)``: a formula linear in the target, each class weighted."""
-        factors = self.class_factors(batch)
-        if factors is None:
-            return formula(batch.target)
-        if batch.has_labels:
-            return formula(batch.target) * factors[batch.target]
-        return formula(batch.target * beside_classes(factors, batch.target))
-
-    def mean_over_classes(self, values: Tensor, batch: Batch) -> Tensor:
-        """``(N, *S)``: the weighted mean of what yes-or-no questions cost, ``(N, C, *S)``."""
-        factors = self.class_factors(batch)
-        if factors is None:
-            return values.mean(1)
-        weighted = values * beside_classes(factors, values)
-        return weighted.sum(1) / self.num_included(batch)
-
-    def num_included(self, batch: Batch) -> int:
-        """The number of classes, without an excluded background."""
-        return batch.num_classes - (not self.include_background)
+        return pixel_mass(batch)
 
 
-class RegionLoss(SegmentationLoss):
+class TableLoss(SegmentationLoss):
+    """A loss with a value for every class in every group: each image, or the batch as one.
+
+    A subclass defines :meth:`table`. ``reduction="mean"`` takes the mean over classes, then over
+    groups; a group without a valid pixel, or without a class to average, leaves the mean.
+    ``"none"`` gives the weighted table ``(G, C)``.
+    """
+
+    @abc.abstractmethod
+    def table(self, batch: Batch, statistics: RegionStatistics | None) -> tuple[Tensor, Tensor]:
+        """The values ``(G, C)`` and, as bools of the same shape, which of them count."""
+
+    def evaluate(self, batch: Batch) -> Tensor:
+        return self.table(batch, None)[0]
+
+    def reduced(
+        self, batch: Batch, reduction: Reduction, statistics: RegionStatistics | None
+    ) -> Tensor:
+        values, counted = self.table(batch, statistics)
+        return reduce_table(values, counted, self.column_factors(batch), reduction)
+
+    def column_factors(self, batch: Batch) -> Tensor | None:
+        """``(C,)``: what the columns of the table weigh; a table of one column has none."""
+        return self.class_factors(batch)
+
+
+class RegionLoss(TableLoss):
     """A loss that is a function of :class:`~metriseg.statistics.RegionStatistics`.
 
     A subclass defines :meth:`from_statistics`, and :attr:`moments` where it needs more than sums.
-    ``reduction="mean"`` takes the mean over classes, then over groups (images, or the one batch);
-    a group without a valid pixel, or without a class to average, leaves the mean. ``"none"``
-    gives the weighted table ``(G, C)``.
     """
 
     classes: Classes
@@ -304,30 +322,68 @@ class RegionLoss(SegmentationLoss):
             s = s.pooled()
         return s.all_reduce() if self.sync else s
 
-    def evaluate(self, batch: Batch) -> Tensor:
-        return self.from_statistics(self.statistics(batch))
-
-    def reduced(
-        self, batch: Batch, reduction: Reduction, statistics: RegionStatistics | None
-    ) -> Tensor:
-        s = self.statistics(batch, statistics)
-        table = self.from_statistics(s)
-        factors = self.class_factors(batch)
+    def counted(self, s: RegionStatistics) -> Tensor:
+        """``(G, C)`` bool: the groups with a pixel, of them the classes to be averaged."""
         counted = s.count > 0
-        if self.classes == "present":
-            counted = counted & (s.target[1.0] > 0)
-        factor = counted.to(table.dtype) if factors is None else counted * factors
-        weighted = torch.where(factor > 0, table * factor, 0.0)
-        if reduction == "none":
-            return weighted
-        if reduction == "sum":
-            return weighted.sum()
-        masses = factor.sum(1)
-        groups = _mean(weighted.sum(1), masses)
-        return _mean(groups.sum(), (masses > 0).sum())
+        return counted & (s.target[1.0] > 0) if self.classes == "present" else counted
+
+    def table(self, batch: Batch, statistics: RegionStatistics | None) -> tuple[Tensor, Tensor]:
+        s = self.statistics(batch, statistics)
+        return self.from_statistics(s), self.counted(s)
 
 
-def _mean(total: Tensor, mass: Tensor) -> Tensor:
+def pixel_mass(batch: Batch) -> Tensor:
+    """The number of valid pixels, or the sum of their weights."""
+    if batch.weight is not None:
+        return batch.weight.sum()
+    return batch.logits.new_full((), float(batch.logits[:, 0].numel()))
+
+
+def counted_classes(batch: Batch, classes: Classes, *, per_image: bool) -> Tensor:
+    """``(G, C)`` bool: the groups with a valid pixel, of them the classes to be averaged.
+
+    What :meth:`RegionLoss.counted` tells from statistics, for tables made of anything else.
+    """
+    target, valid = batch.dense_target.flatten(2), batch.valid
+    if valid is None:
+        counted = target.new_ones(target.shape[:2], dtype=torch.bool)
+        counted = counted & (target.shape[2] > 0)
+    else:
+        target = torch.where(valid.flatten(1).unsqueeze(1), target, 0.0)
+        counted = valid.flatten(1).any(1, keepdim=True).expand(target.shape[:2])
+    if classes == "present":
+        counted = counted & (target > 0).any(2)
+    return counted if per_image else counted.any(0, keepdim=True)
+
+
+def reduce_pixels(
+    values: Tensor, weight: Tensor | None, reduction: Reduction, mass: Tensor
+) -> Tensor:
+    """``(N, *S)`` values, weighted; their mean divides by ``mass``."""
+    weighted = values if weight is None else values * weight
+    if reduction == "none":
+        return weighted
+    if reduction == "sum":
+        return weighted.sum()
+    return mean(weighted.sum(), mass)
+
+
+def reduce_table(
+    values: Tensor, counted: Tensor, factors: Tensor | None, reduction: Reduction
+) -> Tensor:
+    """``(G, C)`` values, weighted by class; the mean over classes, then over groups."""
+    factor = counted.to(values.dtype) if factors is None else counted * factors
+    weighted = torch.where(factor > 0, values * factor, 0.0)
+    if reduction == "none":
+        return weighted
+    if reduction == "sum":
+        return weighted.sum()
+    masses = factor.sum(1)
+    groups = mean(weighted.sum(1), masses)
+    return mean(groups.sum(), (masses > 0).sum())
+
+
+def mean(total: Tensor, mass: Tensor) -> Tensor:
     """total / mass, and 0, still connected, where there is no mass."""
     return total / torch.where(mass > 0, mass, 1)
 

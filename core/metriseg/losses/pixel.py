@@ -264,9 +264,6 @@ class NegativeMimeLoss(PixelLoss):
         )
 
     def evaluate(self, batch: Batch) -> Tensor:
-        if batch.num_classes < 3:
-            raise ValueError(
-                "NegativeMimeLoss needs logits with three classes or more (with fewer, all"
-                f" foreground is a trivial solution), got {batch.num_classes}"
-            )
+        # with fewer, all foreground is a trivial solution
+        validation.enough_classes(self, batch.num_classes, 3)
         return self.at_target(lambda t: -F.expected_over_target(batch.probabilities, t), batch)

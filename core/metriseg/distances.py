@@ -1,0 +1,319 @@
+"""Euclidean distances to the nearest pixel of a set, batched over images and classes.
+
+On the CPU the `edt <https://pypi.org/project/edt/>`_ package does the work where it is installed
+(``pip install 'metriseg[fast]'``) and SciPy where it isn't; on other devices PyTorch itself, as a
+lower envelope of parabolas along one axis after the other (Felzenszwalb & Huttenlocher 2012,
+doi:10.4086/toc.2012.v008a019). All give the same numbers.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+
+from metriseg import validation
+
+#: Values that one step of the transform on an accelerator holds at once.
+STEP_VALUES = 1 << 26
+
+
+def distance_transform(
+    mask: Tensor,
+    spacing: Sequence[float] | None = None,
+    *,
+    dtype: torch.dtype = torch.float64,
+) -> Tensor:
+    """The distance of every true pixel to the nearest false one, in each mask.
+
+    Args:
+        mask: ``(N, C, *S)`` bool, in one to three dimensions.
+        spacing: the size of a pixel along every axis, each above zero; None for all ones.
+        dtype: of the result. Whole-numbered spacing gives exact squares of distances.
+
+    Returns:
+        ``(N, C, *S)``: 0 at false pixels, and everywhere in a mask without a false pixel.
+
+    Raises:
+        ValueError: for a mask that is no bool tensor of such a shape, and for other spacings.
+
+    >>> import torch
+    >>> distance_transform(torch.tensor([[[False, True, True, True]]]))
+    tensor([[[0., 1., 2., 3.]]], dtype=torch.float64)
+    """
+    steps = _checked(mask, spacing)
+    distances: Tensor = _distances(mask, steps, dtype)
+    return distances
+
+
+def distance_to(
+    seeds: Tensor,
+    spacing: Sequence[float] | None = None,
+    *,
+    dtype: torch.dtype = torch.float64,
+) -> Tensor:
+    """The distance of every pixel to the nearest seed; 0 everywhere without a seed.
+
+    Args and shapes as in :func:`distance_transform`.
+    """
+    return distance_transform(~seeds, spacing, dtype=dtype)
+
+
+def inside_distance(
+    mask: Tensor,
+    spacing: Sequence[float] | None = None,
+    *,
+    valid: Tensor | None = None,
+    dtype: torch.dtype = torch.float64,
+) -> Tensor:
+    """Within each mask, the distance to the nearest pixel outside it; 0 outside.
+
+    Args:
+        mask: ``(N, C, *S)`` bool.
+        spacing: as in :func:`distance_transform`.
+        valid: ``(N, *S)`` bool: pixels that don't count are neither inside nor outside, and
+            have distance 0. None counts all.
+        dtype: of the result.
+    """
+    if valid is None:
+        return distance_transform(mask, spacing, dtype=dtype)
+    counted = valid.unsqueeze(1)
+    distance = distance_to(counted & ~mask, spacing, dtype=dtype)
+    return torch.where(counted & mask, distance, 0.0)
+
+
+def signed_distance_map(
+    target: Tensor,
+    spacing: Sequence[float] | None = None,
+    *,
+    valid: Tensor | None = None,
+    dtype: torch.dtype = torch.float64,
+) -> Tensor:
+    """The distance to each mask: positive outside, not above zero inside.
+
+    Outside it is the distance d to the nearest pixel of the mask, inside -(d - h), d being that
+    to the nearest pixel outside and h the smallest spacing (1 without one), so that the mask's
+    outermost pixels have 0. A mask that is empty, or the whole image, has the map 0.
+
+    Args:
+        target: masks ``(N, C, *S)``, bool or of zeros and ones.
+        spacing: as in :func:`distance_transform`.
+        valid: ``(N, *S)`` bool: pixels that don't count are neither inside nor outside, and
+            have the value 0. None counts all.
+        dtype: of the result.
+
+    Source: Kervadec et al. 2021, "Boundary loss for highly unbalanced segmentation",
+    arXiv:1812.07032.
+
+    >>> import torch
+    >>> signed_distance_map(torch.tensor([[[0, 0, 1, 1, 1]]]))
+    tensor([[[ 2.,  1.,  0., -1., -2.]]], dtype=torch.float64)
+    """
+    mask = target if target.dtype == torch.bool else target > 0.5
+    inside = inside_distance(mask, spacing, valid=valid, dtype=dtype)
+    seeds = mask if valid is None else mask & valid.unsqueeze(1)
+    others = ~mask if valid is None else ~mask & valid.unsqueeze(1)
+    outside = torch.where(others, distance_to(seeds, spacing, dtype=dtype), 0.0)
+    shell = 1.0 if spacing is None else min(spacing)
+    some_inside = inside > 0
+    return torch.where(some_inside, shell - inside, outside)
+
+
+def label_distance_transform(
+    labels: Tensor,
+    spacing: Sequence[float] | None = None,
+    *,
+    dtype: torch.dtype = torch.float64,
+) -> Tensor:
+    """The distance of every pixel to the nearest pixel with another label.
+
+    Args:
+        labels: ``(N, *S)`` integers.
+        spacing: as in :func:`distance_transform`.
+        dtype: of the result.
+
+    Returns:
+        ``(N, *S)``; 0 everywhere in an image with one label.
+
+    >>> import torch
+    >>> label_distance_transform(torch.tensor([[7, 7, 7, 2, 2]]))
+    tensor([[3., 2., 1., 1., 2.]], dtype=torch.float64)
+    """
+    if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.is_complex():
+        raise ValueError("labels must be an integer tensor of shape (N, *S)")
+    steps = _checked(labels.unsqueeze(1), spacing, name="labels")
+    distances: Tensor = _label_distances(labels, steps, dtype)
+    return distances
+
+
+def _checked(mask: Tensor, spacing: Sequence[float] | None, name: str = "mask") -> list[float]:
+    if not isinstance(mask, Tensor) or (name == "mask" and mask.dtype != torch.bool):
+        found = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
+        raise ValueError(f"{name} must be a bool tensor of shape (N, C, *S), got {found}")
+    dimensions = mask.ndim - 2
+    if not 1 <= dimensions <= 3:
+        raise ValueError(
+            f"{name} must have one to three spatial dimensions, got shape {tuple(mask.shape)}"
+        )
+    steps = validation.spacing(spacing)
+    if steps is None:
+        return [1.0] * dimensions
+    if len(steps) != dimensions:
+        raise ValueError(
+            f"spacing must have a number for each of the {dimensions} spatial axes, got {spacing!r}"
+        )
+    return list(steps)
+
+
+@torch.library.custom_op(
+    "metriseg::distances",
+    mutates_args=(),
+    schema="(Tensor mask, float[] steps, ScalarType dtype) -> Tensor",
+)
+def _distances(mask: Tensor, steps: list[float], dtype: torch.dtype) -> Tensor:
+    """An operator of its own, so that compiled losses need not look inside."""
+    if mask.numel() == 0:
+        return mask.new_zeros(mask.shape, dtype=dtype)
+    if mask.device.type != "cpu":
+        return _envelopes(mask, steps).sqrt_().to(dtype)
+    labels = _as_labels(mask) if _edt() is not None and mask.shape[1] > 1 else None
+    result = torch.zeros(mask.shape, dtype=dtype)
+    if labels is not None:
+        # one pass for all classes: inside each, the nearest other class is the nearest outside
+        within = _squared_within_labels(labels, steps).sqrt_().to(dtype)
+        return result.scatter_(1, labels.unsqueeze(1), within.unsqueeze(1))
+    for plane, distances in zip(mask.flatten(0, 1), result.flatten(0, 1), strict=True):
+        if plane.any() and not plane.all():
+            distances.copy_(torch.from_numpy(_squared_of_one(plane.numpy(), steps)).sqrt_())
+    return result
+
+
+@_distances.register_fake
+def _(mask: Tensor, steps: list[float], dtype: torch.dtype) -> Tensor:
+    return mask.new_empty(mask.shape, dtype=dtype)
+
+
+@torch.library.custom_op(
+    "metriseg::label_distances",
+    mutates_args=(),
+    schema="(Tensor labels, float[] steps, ScalarType dtype) -> Tensor",
+)
+def _label_distances(labels: Tensor, steps: list[float], dtype: torch.dtype) -> Tensor:
+    if labels.device.type == "cpu" or labels.numel() == 0:
+        return _squared_within_labels(labels, steps).sqrt_().to(dtype)
+    found, numbered = torch.unique(labels, return_inverse=True)
+    numbers = torch.arange(len(found), device=labels.device)
+    masks = numbered.unsqueeze(1) == numbers.view(-1, *(1,) * (labels.ndim - 1))
+    return _envelopes(masks, steps).sum(1).sqrt_().to(dtype)
+
+
+@_label_distances.register_fake
+def _(labels: Tensor, steps: list[float], dtype: torch.dtype) -> Tensor:
+    return labels.new_empty(labels.shape, dtype=dtype)
+
+
+def _as_labels(mask: Tensor) -> Tensor | None:
+    """``(N, *S)`` where every pixel is in exactly one mask, else None."""
+    times = torch.zeros(mask[:, 0].shape, dtype=torch.int32)
+    labels = torch.zeros(times.shape, dtype=torch.int64)
+    for number, own in enumerate(mask.unbind(1)):
+        times += own
+        labels += own * number
+    return labels if bool((times == 1).all()) else None
+
+
+def _exact(tensor: Tensor) -> torch.dtype:
+    """Double precision, where the device has it."""
+    return torch.float32 if tensor.device.type == "mps" else torch.float64
+
+
+@functools.cache
+def _edt() -> ModuleType | None:
+    """The package edt, if it is installed."""
+    try:
+        import edt
+    except ImportError:
+        return None
+    module: ModuleType = edt
+    return module
+
+
+def _squared_of_one(plane: NDArray[np.bool_], steps: list[float]) -> NDArray[Any]:
+    """Of one mask with true and false pixels."""
+    edt = _edt()
+    if edt is None:
+        squared: NDArray[Any] = ndimage.distance_transform_edt(plane, sampling=steps) ** 2
+        return _whole(squared, steps)
+    return _by_edt(edt, plane, steps)
+
+
+def _by_edt(edt: ModuleType, labels: NDArray[Any], steps: list[float]) -> NDArray[np.float64]:
+    anisotropy = steps[0] if labels.ndim == 1 else tuple(steps)
+    squared: NDArray[Any] = edt.edtsq(labels, anisotropy=anisotropy, black_border=False)
+    return squared.astype(np.float64)
+
+
+def _squared_within_labels(labels: Tensor, steps: list[float]) -> Tensor:
+    """``(N, *S)``: squared distances to the nearest other label, on the CPU."""
+    squared = np.zeros(tuple(labels.shape))
+    edt = _edt()
+    for image, result in zip(labels.numpy(), squared, strict=True):
+        if image.size == 0 or (image == image.flat[0]).all():
+            continue
+        if edt is not None:
+            from_one = image.astype(np.int64) - (int(image.min()) - 1)  # 0 would be no label
+            result[...] = _by_edt(edt, from_one, steps)
+            continue
+        _, numbers = np.unique(image, return_inverse=True)
+        numbered = numbers.reshape(image.shape) + 1
+        for number, box in enumerate(ndimage.find_objects(numbered), start=1):
+            # the nearest other label touches the region, so it lies in the box and one beyond
+            room = tuple(slice(max(b.start - 1, 0), b.stop + 1) for b in box)
+            own = numbered[room] == number
+            result[room][own] = _squared_of_one(own, steps)[own]
+    return torch.from_numpy(squared)
+
+
+def _whole(squared: NDArray[Any], steps: list[float]) -> NDArray[Any]:
+    """Squares of roots, without the rounding of either where they are whole numbers."""
+    return np.rint(squared) if all(step.is_integer() for step in steps) else squared
+
+
+def _envelopes(mask: Tensor, steps: list[float]) -> Tensor:
+    """Squared distances on any device, one axis after the other."""
+    exact = _exact(mask)
+    squared = _along_last_axis(mask, steps[-1], exact)
+    for axis in range(2, mask.ndim - 1):
+        lines = squared.movedim(axis, -1)
+        squared = _lower_envelope(lines, steps[axis - 2]).movedim(-1, axis)
+    return torch.where(torch.isinf(squared), 0.0, squared)
+
+
+def _along_last_axis(mask: Tensor, step: float, dtype: torch.dtype) -> Tensor:
+    """Squared distances to the nearest false pixel of the same line; infinite without one."""
+    places = torch.arange(mask.shape[-1], device=mask.device, dtype=dtype)
+    before = torch.where(mask, -math.inf, places).cummax(-1).values
+    behind = torch.where(mask, math.inf, places).flip(-1).cummin(-1).values.flip(-1)
+    return (torch.minimum(places - before, behind - places) * step) ** 2
+
+
+def _lower_envelope(squared: Tensor, step: float) -> Tensor:
+    """min over j of (squared[j] + (step (i - j))^2) along the last axis, for every i."""
+    length = squared.shape[-1]
+    places = torch.arange(length, device=squared.device, dtype=squared.dtype) * step
+    parabolas = (places.unsqueeze(1) - places) ** 2
+    lines = squared.reshape(-1, length)
+    result = torch.empty_like(lines)
+    rows = max(1, STEP_VALUES // max(length * length, 1))
+    for start in range(0, len(lines), rows):
+        part = lines[start : start + rows]
+        result[start : start + rows] = (part.unsqueeze(1) + parabolas).amin(2)
+    return result.view(squared.shape)
