@@ -73,7 +73,7 @@ def binder(convention: type[Convention], module: str) -> Callable[[type[L]], typ
 
         def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
             bound = _bound_arguments(loss.__name__, signature, args, kwargs)
-            loss.__init__(self, **convention.translate(dict(bound), core))
+            loss.__init__(self, **self.translate(dict(bound), core))
             self._given = bound
             self.adopt(bound)
 

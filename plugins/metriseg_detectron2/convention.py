@@ -11,7 +11,15 @@ import torch
 from detectron2.utils.events import get_event_storage, has_event_storage
 from torch import Tensor
 
-from metriseg import Batch, Convention, RegionStatistics, validation
+from metriseg import (
+    Batch,
+    Convention,
+    RegionStatistics,
+    SegmentationLoss,
+    TableLoss,
+    validation,
+)
+from metriseg.batch import Activation
 from metriseg.binding import keyword
 
 #: The map in which a mask head says what each region is: ``(R,)`` int64.
@@ -96,7 +104,7 @@ that category: the mean over regions becomes a weighted mean, or, for a region l
             raise ValueError("reduction must be 'mean' or 'sum' in a head, got 'none'")
         given = self.arguments()
         if given["activation"] is None:
-            self.activation = activation
+            self.activation = _first_possible(self, activation)
         if "smooth" in given and given["smooth"] is None:
             self.smooth = smooth
         if categories is not None and self.class_weight is not None:
@@ -121,7 +129,7 @@ that category: the mean over regions becomes a weighted mean, or, for a region l
         return self.compute(
             logits,
             target,
-            activation=self.activation or ACTIVATION_WITHOUT_A_HEAD,
+            activation=self.activation or _first_possible(self, ACTIVATION_WITHOUT_A_HEAD),
             ignore_index=ignore_index,
             weight=weight,
             maps=maps,
@@ -145,13 +153,13 @@ that category: the mean over regions becomes a weighted mean, or, for a region l
         self, batch: Batch, reduction: str, statistics: RegionStatistics | None
     ) -> Tensor:
         weight = self.category_weight.to(batch.logits)[batch.maps[CATEGORY]]
-        if not getattr(self, "per_image", False):
+        if not (isinstance(self, TableLoss) and getattr(self, "per_image", True)):
             # the given statistics know nothing of these weights
             everywhere = weight[:, None, None].expand_as(batch.logits[:, 0])
             weighted = dataclasses.replace(batch, weight=everywhere)
             return super().value(weighted, reduction=reduction)
         regions = super().value(batch, reduction="none", statistics=statistics)[:, 0]
-        if self.classes == "present":
+        if getattr(self, "classes", "all") == "present":
             weight = weight * (batch.target > 0).flatten(1).any(1)
         total = torch.where(weight > 0, weight * regions, 0.0).sum()
         if reduction == "sum":
@@ -203,6 +211,12 @@ the head. Schedules count iterations."""
             get_event_storage().put_scalar(
                 f"{self.log_as}/{name}", self.loss_weight * value.detach()
             )
+
+
+def _first_possible(loss: SegmentationLoss, activation: Activation) -> Activation:
+    """The activation, if the loss has a meaning under it, else the loss's first."""
+    possible = loss.possible_activations()
+    return activation if activation in possible else possible[0]
 
 
 def _plain(value: Any) -> Any:

@@ -10,7 +10,7 @@ import torch
 from mmengine.logging import MessageHub
 from torch import Tensor
 
-from metriseg import Batch, Convention, RegionLoss, RegionStatistics, SegmentationLoss, validation
+from metriseg import Batch, Convention, RegionStatistics, SegmentationLoss, TableLoss, validation
 from metriseg.batch import Activation
 from metriseg.binding import keyword
 from metriseg.losses.base import Reduction
@@ -41,9 +41,9 @@ In MMSegmentation
 -----------------
 {_CALL}
 
-Region losses take their sums over the batch (``per_image=False``) and average the classes that
-are there (``classes="present"``), unless told otherwise. They have no value a pixel and refuse
-``reduction="none"``.
+Losses with the words ``per_image`` and ``classes`` take the batch as one image
+(``per_image=False``) and average the classes that are there (``classes="present"``), unless told
+otherwise. Losses of regions have no value a pixel and refuse ``reduction="none"``.
 
 Further arguments:
     activation: None takes sigmoid for one output channel and softmax for more.
@@ -86,7 +86,9 @@ Further arguments:
         words = {name: value for name, value in arguments.items() if name in core}
         if "activation" in words:
             # The core wants one of its words even where the number of channels will decide.
-            words["activation"] = _activation(arguments) or "softmax"
+            words["activation"] = _activation(arguments) or core["activation"].default
+        if isinstance(words.get("network"), Mapping):
+            words["network"] = MODELS.build(words["network"])
         return words
 
     def adopt(self, arguments: Mapping[str, Any]) -> None:
@@ -138,7 +140,7 @@ Further arguments:
         if avg_factor is not None and reduction == "sum":
             raise ValueError("avg_factor replaces the mean: it can't be used with reduction='sum'")
         divided = avg_factor is not None and reduction == "mean"
-        self._refuse_pixel_values_of_regions(reduction_override)
+        self._refuse_pixel_values_of_tables(reduction_override)
         validation.logits_shape(pred)
         value = self.compute(
             pred,
@@ -160,14 +162,16 @@ Further arguments:
         return self.loss_weight * super().value(batch, reduction=reduction, statistics=statistics)
 
     def _activation_for(self, pred: Tensor) -> Activation:
-        return self.activation or ("sigmoid" if pred.shape[1] == 1 else "softmax")
+        usual: Activation = "sigmoid" if pred.shape[1] == 1 else "softmax"
+        possible = self.possible_activations()
+        return self.activation or (usual if usual in possible else possible[0])
 
-    def _refuse_pixel_values_of_regions(self, override: Reduction | None) -> None:
+    def _refuse_pixel_values_of_tables(self, override: Reduction | None) -> None:
         for loss in self.modules():
-            if isinstance(loss, RegionLoss) and (override or loss.reduction) == "none":
+            if isinstance(loss, TableLoss) and (override or loss.reduction) == "none":
                 raise ValueError(
                     f"reduction='none' asks for a value a pixel, and {type(loss).__name__} has"
-                    " none: it is a ratio of sums over pixels (OHEMPixelSampler needs losses of"
+                    " none: it is a value a class or an image (OHEMPixelSampler needs losses of"
                     " pixels, or a 'thresh')"
                 )
 

@@ -43,11 +43,8 @@ class MonaiConvention(Convention):
         "per_image": "say 'batch': batch=True takes the sums over the batch",
         "smooth": "say 'smooth_nr' and 'smooth_dr'",
         "jaccard": "that is a loss of its own: JaccardLoss",
-        "squared_pred": "PowerJaccardLoss(power=2) has squared probabilities in its union",
+        "squared_pred": "PowerDiceLoss(power=2) has squared probabilities in its denominator",
         "soft_label": "soft targets need no flag",
-        "lambda_dice": "say CompoundLoss with weights",
-        "lambda_ce": "say CompoundLoss with weights",
-        "lambda_focal": "say CompoundLoss with weights",
     }
 
     to_onehot_y: bool
@@ -61,7 +58,8 @@ class MonaiConvention(Convention):
         for name in ("to_onehot_y", "sigmoid", "softmax"):
             words[name] = keyword(name, False, "bool")
         words["other_act"] = keyword("other_act", None, "Callable[[Tensor], Tensor] | None")
-        words["weight"] = keyword("weight", None, "Sequence[float] | float | Tensor | None")
+        if "class_weight" in core:
+            words["weight"] = keyword("weight", None, "Sequence[float] | float | Tensor | None")
         return words
 
     @classmethod
@@ -69,17 +67,28 @@ class MonaiConvention(Convention):
         cls, arguments: dict[str, Any], core: Mapping[str, inspect.Parameter]
     ) -> dict[str, Any]:
         validation.one_of("to_onehot_y", arguments["to_onehot_y"], (True, False))
-        weight = arguments["weight"]
-        if _is_one_number(weight):
-            weight = [float(weight)]
-        validation.class_weights(weight, name="weight")
         words = {name: value for name, value in arguments.items() if name in core}
-        return {**words, "activation": _activation(arguments), "class_weight": weight}
+        words["activation"] = cls._possible(_activation(arguments))
+        if "weight" in arguments:
+            weight = arguments["weight"]
+            if _is_one_number(weight):
+                weight = [float(weight)]
+            validation.class_weights(weight, name="weight")
+            words["class_weight"] = weight
+        return words
+
+    @classmethod
+    def _possible(cls, activation: Activation) -> Activation:
+        """The activation, if the loss has a meaning under it."""
+        if activation in cls.activations:
+            return activation
+        usual = [f"{word}=True" for word in cls.activations if word != "identity"]
+        raise ValueError(f"{cls.__name__} needs {' or '.join(usual)}")
 
     def adopt(self, arguments: Mapping[str, Any]) -> None:
         self.to_onehot_y = bool(arguments["to_onehot_y"])
         self.other_act = arguments["other_act"]
-        self._one_weight_for_all = _is_one_number(arguments["weight"])
+        self._one_weight_for_all = _is_one_number(arguments.get("weight"))
 
     def forward(self, input: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
         """The loss as a trainer of MONAI asks for it.
@@ -211,8 +220,8 @@ class FocalConvention(PixelConvention):
         return super().translate({**arguments, meant: True}, core)
 
 
-class RegionConvention(MonaiConvention):
-    """Losses of sums over regions."""
+class TableConvention(MonaiConvention):
+    """Losses with a value for every class of an image or of the batch."""
 
     note = f"""\
 In MONAI
@@ -220,7 +229,8 @@ In MONAI
 {_CALL} With ``reduction="none"`` the value has shape ``(B, C, 1, …)``, or ``(1, C, 1, …)`` with
 ``batch=True``.
 
-In place of ``activation``, ``class_weight``, ``per_image`` and ``smooth``:
+In place of ``activation``, ``class_weight``, ``per_image`` and ``smooth``, as far as the loss has
+them:
 {_WORDS}
         The mean over classes divides by their sum, where MONAI's own losses don't.
     batch: whether the sums go over the batch, or over each image.
@@ -232,25 +242,30 @@ In place of ``activation``, ``class_weight``, ``per_image`` and ``smooth``:
         cls, core: Mapping[str, inspect.Parameter]
     ) -> Mapping[str, inspect.Parameter]:
         words = dict(super().constructor_parameters(core))
-        per_image, smooth = words.pop("per_image"), words.pop("smooth")
-        words["batch"] = keyword("batch", not per_image.default, "bool")
-        for name in ("smooth_nr", "smooth_dr"):
-            words[name] = keyword(name, smooth.default, "float")
+        if per_image := words.pop("per_image", None):
+            words["batch"] = keyword("batch", not per_image.default, "bool")
+        if smooth := words.pop("smooth", None):
+            for name in ("smooth_nr", "smooth_dr"):
+                words[name] = keyword(name, smooth.default, "float")
         return words
 
     @classmethod
     def translate(
         cls, arguments: dict[str, Any], core: Mapping[str, inspect.Parameter]
     ) -> dict[str, Any]:
-        batch = arguments["batch"]
-        validation.one_of("batch", batch, (True, False))
-        if arguments["sync"] and not batch:
-            raise ValueError("sync=True sums statistics over ranks: it needs batch=True")
-        smooth = tuple(
-            validation.number(name, arguments[name], low=0.0) for name in ("smooth_nr", "smooth_dr")
-        )
         words = super().translate(arguments, core)
-        return {**words, "per_image": not batch, "smooth": smooth}
+        if "batch" in arguments:
+            batch = arguments["batch"]
+            validation.one_of("batch", batch, (True, False))
+            if arguments.get("sync") and not batch:
+                raise ValueError("sync=True sums statistics over ranks: it needs batch=True")
+            words["per_image"] = not batch
+        if "smooth_nr" in arguments:
+            words["smooth"] = tuple(
+                validation.number(name, arguments[name], low=0.0)
+                for name in ("smooth_nr", "smooth_dr")
+            )
+        return words
 
     def value(
         self,

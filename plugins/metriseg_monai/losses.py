@@ -8,7 +8,7 @@ from metriseg_monai.convention import (
     CompoundConvention,
     FocalConvention,
     PixelConvention,
-    RegionConvention,
+    TableConvention,
 )
 
 #: Losses that MONAI can't be offered, with the reason.
@@ -16,17 +16,17 @@ UNSUPPORTED: dict[str, str] = {}
 
 _pixel = core.binder(PixelConvention, __name__)
 _focal = core.binder(FocalConvention, __name__)
-_region = core.binder(RegionConvention, __name__)
+_table = core.binder(TableConvention, __name__)
 _compound = core.binder(CompoundConvention, __name__)
 
 CrossEntropyLoss = _pixel(core.CrossEntropyLoss)
 FocalLoss = _focal(core.FocalLoss)
 MimeLoss = _pixel(core.MimeLoss)
 NegativeMimeLoss = _pixel(core.NegativeMimeLoss)
-DiceLoss = _region(core.DiceLoss)
-JaccardLoss = _region(core.JaccardLoss)
-PowerJaccardLoss = _region(core.PowerJaccardLoss)
-TverskyLoss = _region(core.TverskyLoss)
+DiceLoss = _table(core.DiceLoss)
+JaccardLoss = _table(core.JaccardLoss)
+PowerJaccardLoss = _table(core.PowerJaccardLoss)
+TverskyLoss = _table(core.TverskyLoss)
 CompoundLoss = _compound(core.CompoundLoss)
 
 

@@ -69,6 +69,10 @@ class SegmentationLoss(nn.Module, abc.ABC):
         buffer = None if exact is None else exact.to(torch.get_default_dtype())
         self.register_buffer("class_weight", buffer, persistent=False)
 
+    def possible_activations(self) -> tuple[Activation, ...]:
+        """Those under which this very loss has a meaning."""
+        return self.activations
+
     @property
     def name(self) -> str:
         """What the loss is called in a log: ``PowerJaccardLoss`` is ``power_jaccard``."""
@@ -118,7 +122,7 @@ class SegmentationLoss(nn.Module, abc.ABC):
         ``reduction=None`` is the loss's own (a compound's terms each have theirs).
         """
         validation.logits_shape(logits)
-        validation.one_of("activation", activation, self.activations)
+        validation.one_of("activation", activation, self.possible_activations())
         with full_precision(logits):
             batch = Batch.from_tensors(
                 logits,

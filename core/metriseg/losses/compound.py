@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from metriseg.batch import Batch
+from metriseg.batch import Activation, Batch
 from metriseg.losses.base import Reduction, SegmentationLoss, connected, nothing_of
 from metriseg.losses.schedules import schedule
 from metriseg.statistics import RegionStatistics, region_statistics
@@ -74,7 +74,12 @@ class CompoundLoss(SegmentationLoss):
             found = [getattr(term, word) for term in terms]
             if any(value != found[0] for value in found):
                 raise ValueError(f"terms must agree about {word}, got {found}")
+        if not _common_activations(terms):
+            raise ValueError("terms must have an activation in common")
         return terms
+
+    def possible_activations(self) -> tuple[Activation, ...]:
+        return _common_activations(self._terms())
 
     @property
     def moments(self) -> frozenset[float]:
@@ -149,6 +154,11 @@ class CompoundLoss(SegmentationLoss):
 
     def extra_repr(self) -> str:
         return f"weights={self.weights!r}"
+
+
+def _common_activations(terms: Sequence[SegmentationLoss]) -> tuple[Activation, ...]:
+    possible = [term.possible_activations() for term in terms]
+    return tuple(word for word in possible[0] if all(word in words for words in possible))
 
 
 def _union(terms: Sequence[SegmentationLoss]) -> frozenset[float]:
