@@ -139,6 +139,18 @@ def test_a_mask_loss_is_the_core_loss_of_the_regions(name):
     torch.testing.assert_close(head.mask_losses(logits, instances)["loss_mask"], 1.5 * expected)
 
 
+@pytest.mark.parametrize("name", sorted(metriseg.CATALOGUE.keys() - {"CompoundLoss"}))
+def test_a_semantic_loss_is_the_core_loss_of_the_image(name):
+    """Logits are enlarged to the size of the labels; pixels labelled 255 don't count."""
+    head = semantic_head(getattr(plugin, name)(loss_weight=0.5), loss_weight=3.0)
+    predictions, target = torch.randn(2, 5, 4, 4), torch.randint(5, (2, 16, 16))
+    target[:, :3] = 255
+    enlarged = torch.nn.functional.interpolate(predictions, scale_factor=4, mode="bilinear")
+    expected = getattr(metriseg, name)(ignore_index=255)(enlarged, target)
+    value = head.losses(predictions, target)["loss_sem_seg"]
+    torch.testing.assert_close(value, 1.5 * expected)
+
+
 def test_what_the_user_says_wins_over_the_head():
     instances, logits = proposals(3), torch.rand(3, CATEGORIES, SIDE, SIDE)
     picked, masks, _ = regions(logits, instances)

@@ -10,6 +10,8 @@ import pytest
 
 pytest.importorskip("detectron2", reason="Detectron2 is installed by its own installation page")
 
+import torch
+
 from metriseg.configuration import config_path
 
 YAML = config_path("detectron2/mnist_mask-rcnn_power-jaccard.yaml")
@@ -64,6 +66,17 @@ def test_our_script_trains_and_one_line_changes_the_loss(tmp_path):
     assert "loss_mask" not in scalars
     assert 0 <= scalars["mask/mIoU"] <= 1
     assert "mask_rcnn/accuracy" in scalars
+
+
+def test_what_a_loss_learns_is_trained_and_saved(tmp_path):
+    """The degrees of freedom of the Robust T loss start at e^1, and the solver moves them."""
+    overrides = [*SHORT, "MODEL.ROI_MASK_HEAD.LOSSES", "[{'NAME': 'RobustTLoss'}]"]
+    run(tmp_path, "-m", "metriseg_detectron2.train_net", "--config-file", YAML, *overrides)
+    (path,) = tmp_path.glob("**/model_final.pth")
+    weights = torch.load(path, weights_only=False)["model"]
+    (learnt,) = (value for key, value in weights.items() if ".loss_modules." in key)
+    assert learnt.isfinite()
+    assert learnt != 1.0
 
 
 @pytest.mark.parametrize(

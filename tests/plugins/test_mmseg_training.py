@@ -126,6 +126,21 @@ def test_every_loss_trains(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.training
+def test_what_a_loss_learns_is_trained_and_saved(tmp_path: Path) -> None:
+    """It is a part of the head, so the runner's optimiser moves it and the checkpoint has it."""
+    cfg = small_config({"type": "metriseg_mmseg.RobustTLoss"}, tmp_path, iterations=2)
+    runner = Runner.from_cfg(cfg)
+    learnt = dict(runner.model.decode_head.loss_decode.named_parameters())
+    before = {name: value.detach().clone() for name, value in learnt.items()}
+    runner.train()
+    saved = torch.load(tmp_path / "iter_2.pth", weights_only=False)["state_dict"]
+    assert learnt
+    for name, value in learnt.items():
+        assert not torch.equal(value, before[name])
+        assert torch.equal(saved[f"decode_head.loss_decode.{name}"], value)
+
+
+@pytest.mark.training
 def test_compound_loss_trains_and_logs_its_terms(tmp_path: Path) -> None:
     """Every term stands in the log and in none of the sums; the schedule follows the runner.
 

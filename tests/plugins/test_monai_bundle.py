@@ -126,6 +126,22 @@ def test_changes_reach_the_trainer(
     assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
+def test_what_a_loss_learns_is_trained_and_saved(
+    workflow: Callable[..., ConfigWorkflow],
+) -> None:
+    """The bundle's optimiser and its saver list the loss beside the network."""
+    loss = {"_target_": "metriseg_monai.RobustTLoss", "softmax": True, "to_onehot_y": True}
+    made = workflow(loss=loss)
+    learnt = dict(made.trainer.loss_function.named_parameters())
+    before = {name: value.detach().clone() for name, value in learnt.items()}
+    made.run()
+    checkpoint = torch.load(next(Path.cwd().glob("**/final.pt")), weights_only=True)
+    assert learnt
+    for name, value in learnt.items():
+        assert not torch.equal(value, before[name])
+        assert torch.equal(checkpoint["loss"][name], value)
+
+
 @pytest.mark.parametrize(
     "name", json.loads((config_path(NAME) / "configs/losses.json").read_text())
 )

@@ -1,0 +1,144 @@
+"""Distances between partitions as plain loops over pixels and blocks, in float64.
+
+A partition is a flat list of labels; its blocks are the sets of positions with one label.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from scipy.optimize import linprog
+
+Labels = Sequence[int]
+Block = frozenset[int]
+
+
+def blocks(labels: Labels) -> list[Block]:
+    """In the order of their labels."""
+    return [
+        frozenset(u for u, label in enumerate(labels) if label == wanted)
+        for wanted in sorted(set(labels))
+    ]
+
+
+def mirkin(x: Labels, y: Labels) -> float:
+    """Ordered pairs of pixels that one partition joins and the other parts."""
+    pixels = range(len(x))
+    return float(sum((x[u] == x[v]) != (y[u] == y[v]) for u in pixels for v in pixels))
+
+
+def partition_distance(
+    x: Labels,
+    y: Labels,
+    *,
+    density: Sequence[float] | None = None,
+    phi: Callable[[Block, Block], float] | None = None,
+) -> float:
+    """sum over pairs of blocks of phi mu(x delta y) mu(x and y)."""
+
+    def measure(block: Block) -> float:
+        return float(sum(1.0 if density is None else density[u] for u in block))
+
+    return sum(
+        (1.0 if phi is None else phi(a, b)) * measure(a ^ b) * measure(a & b)
+        for a in blocks(x)
+        for b in blocks(y)
+    )
+
+
+def by_position(x: Labels, y: Labels, table: Sequence[Sequence[float]]) -> Callable:
+    """Weights given as a table over the blocks of x and of y."""
+    rows, columns = blocks(x), blocks(y)
+    return lambda a, b: table[rows.index(a)][columns.index(b)]
+
+
+def van_dongen(x: Labels, y: Labels) -> float:
+    total = 2.0 * len(x)
+    total -= sum(max(len(a & b) for b in blocks(y)) for a in blocks(x))
+    return total - sum(max(len(a & b) for a in blocks(x)) for b in blocks(y))
+
+
+def larsen_similarity(x: Labels, y: Labels) -> float:
+    """Of x to y: the mean over the blocks of x of the best F-measure."""
+    best = [max(2 * len(a & b) / (len(a) + len(b)) for b in blocks(y)) for a in blocks(x)]
+    return sum(best) / len(best)
+
+
+def larsen(x: Labels, y: Labels) -> float:
+    return 1 - (larsen_similarity(x, y) + larsen_similarity(y, x)) / 2
+
+
+def entropy(x: Labels) -> float:
+    shares = [len(a) / len(x) for a in blocks(x)]
+    return -sum(p * math.log(p) for p in shares)
+
+
+def mutual_information(x: Labels, y: Labels) -> float:
+    n, total = len(x), 0.0
+    for a in blocks(x):
+        for b in blocks(y):
+            if a & b:
+                joint = len(a & b) / n
+                total += joint * math.log(joint / (len(a) / n * len(b) / n))
+    return total
+
+
+def variation_of_information(x: Labels, y: Labels) -> float:
+    return entropy(x) + entropy(y) - 2 * mutual_information(x, y)
+
+
+def rand_index(x: Labels, y: Labels) -> float:
+    """The share of pairs of pixels about which the partitions agree."""
+    n = len(x)
+    agree = [(x[u] == x[v]) == (y[u] == y[v]) for u in range(n) for v in range(u)]
+    return sum(agree) / len(agree)
+
+
+def earth_movers(
+    p: Sequence[float], q: Sequence[float], ground: Sequence[Sequence[float]]
+) -> float:
+    """Cheapest flow of min(sum p, sum q), divided by that: a linear programme."""
+    rows, columns = len(p), len(q)
+    bounds = []
+    for k in range(rows):
+        bounds.append([float(i == k) for i in range(rows) for _ in range(columns)])
+    for k in range(columns):
+        bounds.append([float(j == k) for _ in range(rows) for j in range(columns)])
+    flow = min(sum(p), sum(q))
+    solved = linprog(
+        np.ravel(ground),
+        A_ub=bounds,
+        b_ub=[*p, *q],
+        A_eq=[[1.0] * (rows * columns)],
+        b_eq=[flow],
+    )
+    return float(solved.fun / flow)
+
+
+def soft_partition(p: np.ndarray, q: np.ndarray) -> float:
+    """sum_kl (a_k + b_l - 2 C_kl) C_kl of assignments (N, m) and (N, n)."""
+    total = 0.0
+    for k in range(p.shape[1]):
+        for m in range(q.shape[1]):
+            joint = sum(p[u, k] * q[u, m] for u in range(len(p)))
+            total += (sum(p[:, k]) + sum(q[:, m]) - 2 * joint) * joint
+    return total
+
+
+def soft_partition_gradient(p: np.ndarray, q: np.ndarray, step: float = 1e-4) -> np.ndarray:
+    """Central differences; exact, because the functional is quadratic in p."""
+    slope = np.zeros_like(p)
+    for place in np.ndindex(p.shape):
+        up, down = p.copy(), p.copy()
+        up[place] += step
+        down[place] -= step
+        slope[place] = (soft_partition(up, q) - soft_partition(down, q)) / (2 * step)
+    return slope
+
+
+def frobenius(p: np.ndarray, q: np.ndarray) -> float:
+    """The squared Frobenius distance of the co-membership matrices, entry by entry."""
+    pixels = range(len(p))
+    return float(sum((p[u] @ p[v] - q[u] @ q[v]) ** 2 for u in pixels for v in pixels))
