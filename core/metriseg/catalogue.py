@@ -138,6 +138,58 @@ _REGION = (
         "Salehi et al. 2017",
         "arXiv:1706.05721",
     ),
+    _entry(
+        losses.LogCoshDiceLoss,
+        "region",
+        "ln cosh(1 - 2 I / (S + Y))",
+        "Jadon 2020",
+        "arXiv:2006.14822",
+    ),
+    _entry(
+        losses.PowerDiceLoss,
+        "region",
+        "1 - 2 I / (sum t^q + sum p^q)",
+        "Duque-Arias et al. 2021",
+        "hal-03139997",
+    ),
+    _entry(
+        losses.FocalTverskyLoss,
+        "region",
+        "(1 - TP / (TP + fp_weight FP + fn_weight FN))^(1 / gamma)",
+        "Abraham & Khan 2018",
+        "arXiv:1810.07842",
+    ),
+    _entry(
+        losses.SensitivitySpecificityLoss,
+        "region",
+        "r sum t (1 - p)^2 / sum t + (1 - r) sum (1 - t) p^2 / sum (1 - t)",
+        "Brosch et al. 2015",
+        "doi:10.1007/978-3-319-24574-4_1",
+    ),
+    _entry(
+        losses.GeneralizedDiceLoss,
+        "region",
+        "1 - 2 sum_c w_c I_c / sum_c w_c (S_c + Y_c), w = 1 / Y^2",
+        "Sudre et al. 2017",
+        "arXiv:1707.03237",
+    ),
+    _entry(
+        losses.PenaltyGeneralizedDiceLoss,
+        "region",
+        "1 - GD / (1 + k (1 - GD))",
+        "Yang et al. 2019",
+        "Major vessel segmentation on X-ray coronary angiography using deep networks with a novel"
+        " penalty loss function",
+    ),
+    _entry(
+        losses.GeneralizedWassersteinDiceLoss,
+        "region",
+        "1 - 2 TP / (2 TP + sum W), W = sum_l M[t, l] p_l, TP = sum M[t, b] (M[t, b] - W)",
+        "Fidon et al. 2017",
+        "arXiv:1707.00478",
+        soft_targets=False,
+        min_classes=2,
+    ),
 )
 
 _BOUNDARY: tuple[Entry, ...] = ()

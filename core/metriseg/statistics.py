@@ -149,9 +149,9 @@ class _RegionSums(torch.autograd.Function):
         _, target, weight = _flat(logits, target, weight)
         if not soft:
             for k, q in enumerate(powers):
-                overlap[k] = _sums_by_label(_weighted(_power(p_true, q), weight), target, classes)
+                overlap[k] = sums_by_label(_weighted(_power(p_true, q), weight), target, classes)
             mass = p_true.new_ones(()).expand_as(p_true) if weight is None else weight
-            targeted += _sums_by_label(mass, target, classes)
+            targeted += sums_by_label(mass, target, classes)
         count = logits.new_full((images,), float(pixels))
         if weight is not None:
             count = weight.sum((1, 2))
@@ -283,7 +283,7 @@ def _weighted(values: Tensor, weight: Tensor | None) -> Tensor:
     return values if weight is None else values * weight
 
 
-def _sums_by_label(values: Tensor, labels: Tensor, classes: int) -> Tensor:
+def sums_by_label(values: Tensor, labels: Tensor, classes: int) -> Tensor:
     """``(N, C)`` from values and labels ``(N, 1, s)``."""
     sums = values.new_zeros(len(values), classes, dtype=_precision(values))
     return sums.scatter_add(1, labels.squeeze(1), values.squeeze(1).to(sums.dtype))

@@ -118,6 +118,54 @@ def smoothing(value: float | tuple[float, float]) -> tuple[float, float]:
     return number("smooth", pair[0], low=0.0), number("smooth", pair[1], low=0.0)
 
 
+def index_smoothing(value: float | tuple[float, float]) -> tuple[float, float]:
+    """``smooth`` that leaves an index at most 1, for losses that take a power or quotient of it."""
+    upper, lower = smoothing(value)
+    if upper > lower:
+        raise ValueError(
+            f"smooth must not add more to the numerator than to the denominator here, got {value!r}"
+        )
+    return upper, lower
+
+
+def whole_number(name: str, value: int, *, low: int = 0) -> int:
+    """``value`` if it is an integer of at least ``low``."""
+    try:
+        result = operator.index(value)
+    except TypeError:
+        raise ValueError(f"{name} must be an integer >= {low}, got {value!r}") from None
+    if result < low:
+        raise ValueError(f"{name} must be an integer >= {low}, got {value!r}")
+    return result
+
+
+def distance_matrix(value: object, name: str = "distances") -> Tensor | None:
+    """Distances between classes as a float64 matrix of maximum 1, or None."""
+    if value is None:
+        return None
+    try:
+        matrix = torch.as_tensor(value, dtype=torch.float64, device="cpu").detach().clone()
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(
+            f"{name} must be a matrix of numbers, a row and a column for every class, got {value!r}"
+        ) from None
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.shape[0] < 2:
+        raise ValueError(
+            f"{name} must be a square matrix, a row and a column for each of two classes or more,"
+            f" got shape {tuple(matrix.shape)}"
+        )
+    if not bool(torch.isfinite(matrix).all()) or bool((matrix < 0).any()):
+        raise ValueError(f"{name} must be finite and not negative, got {value!r}")
+    if bool((matrix.diagonal() != 0).any()):
+        raise ValueError(f"{name} must be 0 on the diagonal, got {value!r}")
+    if not torch.allclose(matrix, matrix.T, rtol=1e-6, atol=0):
+        raise ValueError(f"{name} must be symmetric, got {value!r}")
+    largest = matrix.max()
+    if not bool(largest > 0):
+        raise ValueError(f"{name} must have a number above zero, got {value!r}")
+    return matrix / largest
+
+
 def class_weights(value: object, name: str = "class_weight") -> Tensor | None:
     """Weights of classes as a float tensor of one dimension, or None."""
     if value is None:

@@ -112,7 +112,42 @@ def oracle_pixelwise_power_jaccard(record: dict[str, Any]) -> float:
     return float(np.mean(values))
 
 
+def wasserstein(record: dict[str, Any]) -> torch.Tensor:
+    """The loss, after seeing that the distance at every pixel is the record's map."""
+    p, target = prediction(record), truth(record)
+    distances = torch.tensor(record["params"]["M"], dtype=torch.float64)
+    found = F.wasserstein_map(p, target, distances)[0]
+    expected = torch.tensor(record["maps"]["wasserstein_map"], dtype=torch.float64)
+    torch.testing.assert_close(found, expected)
+    loss = by_class("GeneralizedWassersteinDiceLoss", distances=distances, smooth=0.0)
+    return loss(record)
+
+
+def sensitivity_specificity_of_classes(record: dict[str, Any]) -> torch.Tensor:
+    """The mean over classes, after seeing the record's value of each."""
+    table = by_class("SensitivitySpecificityLoss", reduction="none")(record)
+    np.testing.assert_allclose(table.numpy(), record["maps"]["per_class"], rtol=1e-9)
+    return table.mean()
+
+
+def printed_sensitivity_specificity(record: dict[str, Any]) -> float:
+    """1 - a sensitivity + (1 - a) specificity, with mean squared errors under these names."""
+    p, t = np.array(record["probabilities"]).ravel(), np.array(record["target"], float).ravel()
+    a, error = record["params"]["alpha"], (p - t) ** 2
+    sensitivity = (error * t).sum() / t.sum()
+    specificity = (error * (1 - t)).sum() / (1 - t).sum()
+    return 1 - a * sensitivity + (1 - a) * specificity
+
+
+def printed_wasserstein(record: dict[str, Any]) -> float:
+    """-sum M_cc t_c p_c, of the diagonal of a distance matrix: nothing but zeros."""
+    p, labels = np.array(record["probabilities"]), np.array(record["target"])
+    matrix = record["params"]["M"]
+    return -sum(matrix[c][c] * p[c][labels == c].sum() for c in range(len(matrix)))
+
+
 WEIGHTS = [0.2, 0.3, 0.5]
+CONFUSIONS = [[0.0, 1.0, 1.0], [1.0, 0.0, 0.5], [1.0, 0.5, 0.0]]
 
 CASES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "ce_mean": by_class("CrossEntropyLoss"),
@@ -158,6 +193,22 @@ CASES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "neg_mime_mean": by_class("NegativeMimeLoss"),
     "dice_gradient": gradient_by_class("DiceLoss", smooth=0.0),
     "dice_gradient_perfect": gradient_by_class("DiceLoss", smooth=0.0),
+    "dice_vnet": by_class("PowerDiceLoss", power=2.0, smooth=0.0),
+    "power_dice_2": by_class("PowerDiceLoss", power=2.0, smooth=0.0),
+    "logcosh_dice": by_class("LogCoshDiceLoss", smooth=0.0),
+    "logcosh_dice_worst": by_class("LogCoshDiceLoss", smooth=0.0),
+    "focal_tversky": by_class("FocalTverskyLoss", smooth=0.0),
+    "focal_tversky_mc_sum": by_class("FocalTverskyLoss", smooth=0.0, reduction="sum"),
+    "focal_tversky_mc_mean": by_class("FocalTverskyLoss", smooth=0.0),
+    "ssl_bin": by_class("SensitivitySpecificityLoss", sensitivity_weight=0.05),
+    "ssl_mc": sensitivity_specificity_of_classes,
+    "ssl_survey_literal": printed_sensitivity_specificity,
+    "gdl": by_class("GeneralizedDiceLoss", smooth=0.0),
+    "gdl_simple": by_class("GeneralizedDiceLoss", weighting="simple", smooth=0.0),
+    "pgd": by_class("PenaltyGeneralizedDiceLoss", penalty=2.5, smooth=0.0),
+    "gwdl": wasserstein,
+    "gwdl_general_M": wasserstein,
+    "gwdl_survey_literal": printed_wasserstein,
     "metric_iou": one_minus(by_class("JaccardLoss", smooth=0.0)),
     "metric_dice_coefficient": one_minus(by_class("DiceLoss", smooth=0.0)),
     "metric_jaccard_distance": by_class("JaccardLoss", smooth=0.0),
@@ -169,6 +220,19 @@ for _extreme in ("perfect", "worst"):
         f"{_extreme}:iou_loss(smooth=0,macro)": by_class("JaccardLoss", smooth=0.0),
         f"{_extreme}:tversky_loss(.3,.7)": by_class("TverskyLoss", smooth=0.0),
         f"{_extreme}:power_jaccard_loss(p=1.5,macro)": by_class("PowerJaccardLoss", smooth=0.0),
+        f"{_extreme}:dice_loss(smooth=0,squared)": by_class("PowerDiceLoss", power=2, smooth=0.0),
+        f"{_extreme}:log_cosh_dice_loss": by_class("LogCoshDiceLoss", smooth=0.0),
+        f"{_extreme}:focal_tversky_loss(gamma=4/3,mean)": by_class("FocalTverskyLoss", smooth=0.0),
+        f"{_extreme}:generalised_dice_loss(square)": by_class("GeneralizedDiceLoss", smooth=0.0),
+        f"{_extreme}:penalty_generalised_dice_loss(k=2.5)": by_class(
+            "PenaltyGeneralizedDiceLoss", smooth=0.0
+        ),
+        f"{_extreme}:generalised_wasserstein_dice_loss": by_class(
+            "GeneralizedWassersteinDiceLoss", distances=CONFUSIONS, smooth=0.0
+        ),
+        f"{_extreme}:sensitivity_specificity_loss(r=.05,mean)": by_class(
+            "SensitivitySpecificityLoss"
+        ),
         f"{_extreme}:mime_loss(sum)": by_class("MimeLoss", reduction="sum"),
         f"{_extreme}:negative_mime_loss(sum)": by_class("NegativeMimeLoss", reduction="sum"),
     }
@@ -464,3 +528,26 @@ def test_powers_above_two_are_refused() -> None:
     assert RECORDS["power_jaccard_p3_single"]["expected"] < 0
     with pytest.raises(ValueError, match=r"power must be a finite number in \[1, 2\], got 3"):
         metriseg.PowerJaccardLoss(power=3.0)
+
+
+def test_the_printed_sensitivity_specificity_loss_is_not_ours() -> None:
+    """It is 1 at a perfect prediction and *less* where everything is called background.
+
+    There the error inside is 1 and outside 0: 1 - 0.05. Ours is 0 and 0.05.
+    """
+    record = RECORDS["ssl_survey_literal"]
+    loss = by_class("SensitivitySpecificityLoss", sensitivity_weight=0.05)
+    assert abs(loss(record).item() - record["expected"]) > 0.9
+    target = np.array(record["target"], float)
+    for p, printed, ours in ((target, 1.0, 0.0), (0 * target, 0.95, 0.05)):
+        variant = {**record, "probabilities": p.tolist()}
+        assert printed_sensitivity_specificity(variant) == pytest.approx(printed)
+        assert loss(variant).item() == pytest.approx(ours)
+
+
+def test_the_printed_wasserstein_loss_is_not_ours() -> None:
+    """The survey's sum over a zero diagonal is 0 whatever is predicted, ours is not."""
+    record = RECORDS["gwdl_survey_literal"]
+    assert printed_wasserstein(record) == record["expected"] == 0
+    loss = by_class("GeneralizedWassersteinDiceLoss", distances=record["params"]["M"], smooth=0.0)
+    assert loss(record).item() == pytest.approx(RECORDS["gwdl"]["expected"])

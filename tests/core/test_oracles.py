@@ -21,6 +21,13 @@ from reference.batches import (
 
 TOLERANCE = {"rtol": 1e-10, "atol": 1e-10}
 CLASS_WEIGHT = [0.2, 1.0, 0.0, 2.5]
+#: Between four classes; the largest is not 1.
+DISTANCES = [
+    [0.0, 2.0, 1.5, 0.5],
+    [2.0, 0.0, 1.0, 1.8],
+    [1.5, 1.0, 0.0, 1.25],
+    [0.5, 1.8, 1.25, 0.0],
+]
 
 
 def assert_equals_oracle(
@@ -216,6 +223,27 @@ HYPERPARAMETERS: list[tuple[str, dict[str, Any]]] = [
     ("PowerJaccardLoss", {"power": 2.0}),
     ("TverskyLoss", {"fp_weight": 0.0, "fn_weight": 1.0}),
     ("TverskyLoss", {"fp_weight": 1.0, "fn_weight": 1.0}),
+    ("LogCoshDiceLoss", {"smooth": 0.0, "per_image": False}),
+    ("PowerDiceLoss", {"power": 1.0}),
+    ("PowerDiceLoss", {"power": 1.75, "per_image": True}),
+    ("PowerDiceLoss", {"power": 2.0}),
+    ("FocalTverskyLoss", {"fp_weight": 0.0, "fn_weight": 1.0, "gamma": 1.0}),
+    ("FocalTverskyLoss", {"fp_weight": 0.5, "fn_weight": 0.5, "gamma": 3.0}),
+    ("SensitivitySpecificityLoss", {"sensitivity_weight": 0.0}),
+    ("SensitivitySpecificityLoss", {"sensitivity_weight": 0.6, "class_weight": CLASS_WEIGHT}),
+    ("GeneralizedDiceLoss", {"weighting": "simple", "class_weight": CLASS_WEIGHT}),
+    ("GeneralizedDiceLoss", {"weighting": "uniform", "include_background": False}),
+    ("PenaltyGeneralizedDiceLoss", {"penalty": 0.0}),
+    ("PenaltyGeneralizedDiceLoss", {"penalty": 7.0, "weighting": "simple", "per_image": False}),
+    ("GeneralizedWassersteinDiceLoss", {"distances": DISTANCES, "per_image": False}),
+    ("GeneralizedWassersteinDiceLoss", {"distances": DISTANCES, "background": 2}),
+    ("GeneralizedWassersteinDiceLoss", {"distances": DISTANCES, "class_weight": CLASS_WEIGHT}),
+    ("GeneralizedWassersteinDiceLoss", {"distances": DISTANCES, "include_background": False}),
+    ("GeneralizedWassersteinDiceLoss", {"distances": DISTANCES, "weighting": "GDL"}),
+    (
+        "GeneralizedWassersteinDiceLoss",
+        {"weighting": "GDL", "class_weight": CLASS_WEIGHT, "per_image": False, "smooth": 0.5},
+    ),
 ]
 
 

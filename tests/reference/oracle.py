@@ -314,6 +314,205 @@ def tversky(
     )
 
 
+def log_cosh_dice(
+    p: Array,
+    t: Array,
+    w: Array,
+    *,
+    smooth: float | tuple[float, float] = 1.0,
+    exclusive: bool = True,
+    **policy,
+) -> float | Array:
+    upper, lower = smooth if isinstance(smooth, tuple) else (smooth, smooth)
+
+    def value(p_c: Array, t_c: Array, weights: Array) -> float:
+        mass = _sum(weights, p_c) + _sum(weights, t_c) + lower
+        loss = 1 - (2 * _sum(weights, p_c * t_c) + upper) / mass if mass else 0.0
+        return math.log(math.cosh(loss))
+
+    return table_loss(value, p, t, w, **policy)
+
+
+def power_dice(
+    p: Array,
+    t: Array,
+    w: Array,
+    *,
+    power: float = 1.5,
+    per_image: bool = False,
+    exclusive: bool = True,
+    **policy,
+) -> float | Array:
+    return _region_loss(
+        lambda p, t, w: (2 * _sum(w, p * t), _sum(w, t**power) + _sum(w, p**power)),
+        p,
+        t,
+        w,
+        per_image=per_image,
+        **policy,
+    )
+
+
+def focal_tversky(
+    p: Array,
+    t: Array,
+    w: Array,
+    *,
+    fp_weight: float = 0.3,
+    fn_weight: float = 0.7,
+    gamma: float = 4 / 3,
+    smooth: float | tuple[float, float] = 1e-5,
+    exclusive: bool = True,
+    **policy,
+) -> float | Array:
+    upper, lower = smooth if isinstance(smooth, tuple) else (smooth, smooth)
+
+    def value(p_c: Array, t_c: Array, weights: Array) -> float:
+        hits = _sum(weights, p_c * t_c)
+        false_positive = _sum(weights, p_c * (1 - t_c))
+        false_negative = _sum(weights, (1 - p_c) * t_c)
+        errors = fp_weight * false_positive + fn_weight * false_negative
+        mass = hits + errors + lower
+        return ((errors + lower - upper) / mass) ** (1 / gamma) if mass else 0.0
+
+    return table_loss(value, p, t, w, **policy)
+
+
+def sensitivity_specificity(
+    p: Array,
+    t: Array,
+    w: Array,
+    *,
+    sensitivity_weight: float = 0.05,
+    exclusive: bool = True,
+    **policy,
+) -> float | Array:
+    def value(p_c: Array, t_c: Array, weights: Array) -> float:
+        inside, outside = _sum(weights, t_c), _sum(weights, 1 - t_c)
+        missed = _sum(weights, t_c * (1 - p_c) ** 2) / inside if inside else 0.0
+        claimed = _sum(weights, (1 - t_c) * p_c**2) / outside if outside else 0.0
+        return sensitivity_weight * missed + (1 - sensitivity_weight) * claimed
+
+    return table_loss(value, p, t, w, **policy)
+
+
+def column_loss(
+    value: Callable[[Array, Array, Array], float | None],
+    p: Array,
+    t: Array,
+    w: Array,
+    *,
+    per_image: bool = True,
+    reduction: str = "mean",
+) -> float | Array:
+    """One value a group: ``value`` maps (p, t, w), pixels in the last axis, to a loss or None."""
+    images = p.shape[0]
+    groups = [[n] for n in range(images)] if per_image else [list(range(images))]
+    found = [
+        value(*(np.concatenate([array[n] for n in members], -1) for array in (p, t, w)))
+        for members in groups
+    ]
+    if reduction == "none":
+        return np.array([[0.0 if x is None else x] for x in found])
+    counted = [x for x in found if x is not None]
+    if reduction == "sum":
+        return float(sum(counted))
+    return float(np.mean(counted)) if counted else 0.0
+
+
+def generalized_dice(
+    p: Array,
+    t: Array,
+    w: Array,
+    *,
+    weighting: str = "square",
+    penalty: float = 0.0,
+    smooth: float | tuple[float, float] = 1e-5,
+    class_weight: list[float] | None = None,
+    include_background: bool = True,
+    exclusive: bool = True,
+    **policy,
+) -> float | Array:
+    upper, lower = smooth if isinstance(smooth, tuple) else (smooth, smooth)
+    factors = class_factors(p.shape[1], class_weight, include_background)
+    included = [c for c, factor in enumerate(factors) if factor > 0]
+    inverse = {
+        "square": lambda y: math.inf if y == 0 else 1 / y**2,
+        "simple": lambda y: math.inf if y == 0 else 1 / y,
+        "uniform": lambda y: 1.0,
+    }[weighting]
+
+    def value(p_g: Array, t_g: Array, weights: Array) -> float | None:
+        if sum(weights) == 0:
+            return None
+        by_volume = {c: inverse(_sum(weights, t_g[c])) for c in included}
+        finite = [v for v in by_volume.values() if v < math.inf]
+        if not finite:
+            return 0.0
+        numerator, denominator = upper, lower
+        for c in included:
+            v = factors[c] * (by_volume[c] if by_volume[c] < math.inf else max(finite))
+            numerator += 2 * v * _sum(weights, p_g[c] * t_g[c])
+            denominator += v * (_sum(weights, p_g[c]) + _sum(weights, t_g[c]))
+        index = numerator / denominator if denominator else 1.0
+        return 1 - index / (1 + penalty * (1 - index))
+
+    return column_loss(value, p, t, w, **policy)
+
+
+def penalty_generalized_dice(
+    p: Array, t: Array, w: Array, *, penalty: float = 2.5, **policy
+) -> float | Array:
+    return generalized_dice(p, t, w, penalty=penalty, **policy)
+
+
+def generalized_wasserstein_dice(
+    p: Array,
+    t: Array,
+    w: Array,
+    *,
+    distances: list[list[float]] | None = None,
+    background: int = 0,
+    weighting: str = "default",
+    smooth: float | tuple[float, float] = 1e-5,
+    class_weight: list[float] | None = None,
+    include_background: bool = True,
+    exclusive: bool = True,
+    **policy,
+) -> float | Array:
+    upper, lower = smooth if isinstance(smooth, tuple) else (smooth, smooth)
+    classes = p.shape[1]
+    factors = class_factors(classes, class_weight, include_background)
+    if distances is None:
+        distances = [[float(i != j) for j in range(classes)] for i in range(classes)]
+    top = max(max(row) for row in distances)
+    matrix = [[d / top for d in row] for row in distances]
+
+    def value(p_g: Array, t_g: Array, weights: Array) -> float | None:
+        hits, errors, mass, counted = 0.0, 0.0, 0.0, False
+        for u in range(len(weights)):
+            if weights[u] == 0:
+                continue
+            label = max(range(classes), key=lambda c: t_g[c, u])
+            share = weights[u] * factors[label]
+            counted = counted or share > 0
+            moved = sum(matrix[label][c] * p_g[c, u] for c in range(classes))
+            if weighting == "GDL":
+                a = 1 / (_sum(weights, t_g[label]) + 1)
+                hits += share * a * (1 - moved)
+                mass += share * a * (2 - moved)
+            else:
+                reach = matrix[label][background]
+                hits += share * reach * (reach - moved)
+                errors += share * moved
+        if not counted:
+            return None
+        denominator = lower + (mass if weighting == "GDL" else 2 * hits + errors)
+        return 1 - (2 * hits + upper) / denominator if denominator else 0.0
+
+    return column_loss(value, p, t, w, **policy)
+
+
 def dice_and_half_cross_entropy(p: Array, t: Array, w: Array, **policy) -> float | Array:
     """The catalogue's example of a compound loss: Dice + 0.5 cross-entropy."""
     return dice(p, t, w, **policy) + 0.5 * cross_entropy(p, t, w, **policy)
@@ -329,5 +528,12 @@ ORACLES: dict[str, Callable[..., float | Array]] = {
     "JaccardLoss": jaccard,
     "PowerJaccardLoss": power_jaccard,
     "TverskyLoss": tversky,
+    "LogCoshDiceLoss": log_cosh_dice,
+    "PowerDiceLoss": power_dice,
+    "FocalTverskyLoss": focal_tversky,
+    "SensitivitySpecificityLoss": sensitivity_specificity,
+    "GeneralizedDiceLoss": generalized_dice,
+    "PenaltyGeneralizedDiceLoss": penalty_generalized_dice,
+    "GeneralizedWassersteinDiceLoss": generalized_wasserstein_dice,
     "CompoundLoss": dice_and_half_cross_entropy,
 }

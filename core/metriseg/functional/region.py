@@ -1,18 +1,27 @@
-"""Overlap indices of region statistics, each a table (G, C) in [0, 1].
+"""Formulas of region statistics, each a table (G, C), of generalized Dice (G, 1).
 
 In the formulas I is the overlap, S the predicted and Y the target mass of a class in a group;
-``smooth`` is the pair (added to the numerator, added to the denominator). A class that is neither
-there nor predicted has index 1, also when nothing is added.
+``smooth`` is the pair (added to the numerator, added to the denominator). An index lies in [0, 1];
+a class that is neither there nor predicted has index 1, also when nothing is added.
 """
 
 from __future__ import annotations
 
+import math
+from typing import Literal
+
 import torch
 from torch import Tensor
+from torch.nn import functional as nnf
 
+from metriseg.functional.power import guarded_power
 from metriseg.statistics import RegionStatistics
 
 Smooth = tuple[float, float]
+Weighting = Literal["square", "simple", "uniform"]
+
+#: How a class is weighted by its volume: the exponent of one over it.
+WEIGHTINGS: dict[str, float] = {"square": 2.0, "simple": 1.0, "uniform": 0.0}
 
 
 def dice_index(s: RegionStatistics, smooth: Smooth = (0.0, 0.0)) -> Tensor:
@@ -23,13 +32,13 @@ def dice_index(s: RegionStatistics, smooth: Smooth = (0.0, 0.0)) -> Tensor:
     >>> dice_index(RegionStatistics({1.0: one}, {1.0: 2 * one}, {1.0: 2 * one}, 4 * one))
     tensor([[0.5000]])
     """
-    return _ratio(2 * s.overlap[1.0], s.predicted[1.0] + s.target[1.0], smooth)
+    return ratio(2 * s.overlap[1.0], s.predicted[1.0] + s.target[1.0], smooth)
 
 
 def jaccard_index(s: RegionStatistics, smooth: Smooth = (0.0, 0.0)) -> Tensor:
     """I / (S + Y - I). Jaccard 1912, doi:10.1111/j.1469-8137.1912.tb05611.x."""
     overlap = s.overlap[1.0]
-    return _ratio(overlap, s.predicted[1.0] + s.target[1.0] - overlap, smooth)
+    return ratio(overlap, s.predicted[1.0] + s.target[1.0] - overlap, smooth)
 
 
 def power_jaccard_index(s: RegionStatistics, power: float, smooth: Smooth = (0.0, 0.0)) -> Tensor:
@@ -38,7 +47,15 @@ def power_jaccard_index(s: RegionStatistics, power: float, smooth: Smooth = (0.0
     Duque-Arias et al. 2021, doi:10.5220/0010304005610568.
     """
     overlap = s.overlap[1.0]
-    return _ratio(overlap, s.target[power] + s.predicted[power] - overlap, smooth)
+    return ratio(overlap, s.target[power] + s.predicted[power] - overlap, smooth)
+
+
+def power_dice_index(s: RegionStatistics, power: float, smooth: Smooth = (0.0, 0.0)) -> Tensor:
+    """2 I / (sum t^q + sum p^q) with q = ``power`` in [1, 2].
+
+    Power 2 is V-Net's Dice coefficient, Milletari et al. 2016, arXiv:1606.04797.
+    """
+    return ratio(2 * s.overlap[1.0], s.target[power] + s.predicted[power], smooth)
 
 
 def tversky_index(
@@ -52,10 +69,105 @@ def tversky_index(
     false_positive = s.predicted[1.0] - overlap
     false_negative = s.target[1.0] - overlap
     mass = overlap + fp_weight * false_positive + fn_weight * false_negative
-    return _ratio(overlap, mass, smooth)
+    return ratio(overlap, mass, smooth)
 
 
-def _ratio(numerator: Tensor, denominator: Tensor, smooth: Smooth) -> Tensor:
+def focal_tversky(
+    s: RegionStatistics,
+    fp_weight: float,
+    fn_weight: float,
+    gamma: float,
+    smooth: Smooth = (0.0, 0.0),
+) -> Tensor:
+    """(1 - Tversky index)^(1/gamma), of finite slope at 0.
+
+    Abraham & Khan 2018, arXiv:1810.07842.
+    """
+    loss = 1 - tversky_index(s, fp_weight, fn_weight, smooth)
+    return guarded_power(_not_below_zero(loss), 1 / gamma)
+
+
+def log_cosh(x: Tensor) -> Tensor:
+    """ln cosh x, with the slope tanh x, exact near 0 and without overflow far from it.
+
+    >>> import torch
+    >>> log_cosh(torch.tensor([1e-4, 1e4]))
+    tensor([5.0000e-09, 9.9993e+03])
+    """
+    # cosh x = 1 + 2 sinh^2(x/2): nothing cancels, but the square overflows, so only near 0
+    is_near = x.abs() <= 1
+    near = torch.log1p(2 * torch.sinh(torch.where(is_near, x, 0.0) / 2).square())
+    far = x.abs() + nnf.softplus(-2 * x.abs()) - math.log(2)
+    return torch.where(is_near, near, far)
+
+
+def sensitivity_specificity(s: RegionStatistics, sensitivity_weight: float) -> Tensor:
+    """r sum t (1 - p)^2 / sum t + (1 - r) sum (1 - t) p^2 / sum (1 - t).
+
+    r is ``sensitivity_weight``. The squares are expanded into moments 1 and 2. A mean over nothing
+    is 0. Brosch et al. 2015, doi:10.1007/978-3-319-24574-4_1.
+    """
+    overlap, square, inside = s.overlap[1.0], s.overlap[2.0], s.target[1.0]
+    missed = inside - 2 * overlap + square
+    claimed = s.predicted[2.0] - square
+    outside = s.count - inside
+    # of a class that is everywhere, rounding may leave an outside of a millionth
+    outside = torch.where(outside > 8 * torch.finfo(outside.dtype).eps * s.count, outside, 0.0)
+    on_inside, on_outside = _mean_square(missed, inside), _mean_square(claimed, outside)
+    return sensitivity_weight * on_inside + (1 - sensitivity_weight) * on_outside
+
+
+def generalized_dice_index(
+    s: RegionStatistics,
+    weighting: Weighting = "square",
+    class_weight: Tensor | None = None,
+    smooth: Smooth = (0.0, 0.0),
+) -> Tensor:
+    """2 sum_c w_c I_c / sum_c w_c (S_c + Y_c), (G, 1), with w = 1 / Y^2, 1 / Y or 1.
+
+    A class that is absent from a group gets the largest finite w of the group. ``class_weight``
+    (C) multiplies w; classes of weight 0 are left out, also of that rule. A group that has none of
+    the classes has index 1 (unless the weighting is uniform). Sudre et al. 2017, arXiv:1707.03237.
+
+    >>> import torch
+    >>> I, S, Y = (torch.tensor([values]) for values in ([1., 0.], [2., 2.], [2., 0.]))
+    >>> generalized_dice_index(RegionStatistics({1.0: I}, {1.0: S}, {1.0: Y}, S + Y))  # w = 1/4
+    tensor([[0.3333]])
+    """
+    weight = s.target[1.0].detach().pow(-WEIGHTINGS[weighting])
+    known = torch.isfinite(weight)
+    if class_weight is not None:
+        known = known & (class_weight > 0)
+    largest = torch.where(known, weight, 0.0).amax(1, keepdim=True)
+    weight = torch.where(known, weight, largest)
+    if class_weight is not None:
+        weight = weight * class_weight
+    overlap = (weight * s.overlap[1.0]).sum(1, keepdim=True)
+    mass = (weight * (s.predicted[1.0] + s.target[1.0])).sum(1, keepdim=True)
+    return torch.where(known.any(1, keepdim=True), ratio(2 * overlap, mass, smooth), 1.0)
+
+
+def penalized_index(index: Tensor, penalty: float) -> Tensor:
+    """index / (1 + k (1 - index)) with k = ``penalty`` >= 0: 0 and 1 stay, between them it falls.
+
+    Yang et al. 2019, "Major vessel segmentation on X-ray coronary angiography using deep networks
+    with a novel penalty loss function".
+    """
+    return index / (1 + penalty * (1 - index))
+
+
+def _mean_square(total: Tensor, mass: Tensor) -> Tensor:
+    there = mass > 0
+    return torch.where(there, _not_below_zero(total) / torch.where(there, mass, 1.0), 0.0)
+
+
+def _not_below_zero(x: Tensor) -> Tensor:
+    """0 in place of what rounding took below it; the slope stays 1."""
+    return x + (x.clamp(min=0) - x).detach()
+
+
+def ratio(numerator: Tensor, denominator: Tensor, smooth: Smooth) -> Tensor:
+    """The smoothed quotient, 1 where the denominator is 0."""
     denominator = denominator + smooth[1]
     empty = denominator == 0
     quotient = (numerator + smooth[0]) / torch.where(empty, 1.0, denominator)

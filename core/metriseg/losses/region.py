@@ -13,6 +13,13 @@ from metriseg.batch import Activation
 from metriseg.losses.base import Classes, ClassWeight, Reduction, RegionLoss
 from metriseg.statistics import RegionStatistics
 
+TVERSKY_SYNONYMS: Mapping[str, str] = {
+    "alpha": "say 'fp_weight' for the price of false positives and 'fn_weight' for that of false"
+    " negatives (in the original paper alpha is fp_weight; elsewhere it is the other)",
+    "beta": "say 'fn_weight' for the price of false negatives and 'fp_weight' for that of false"
+    " positives (in the original paper beta is fn_weight; elsewhere it is the other)",
+}
+
 
 class DiceLoss(RegionLoss):
     r"""Dice loss: one minus the Dice coefficient of every class.
@@ -77,6 +84,70 @@ class DiceLoss(RegionLoss):
         return 1 - F.dice_index(s, self.smooth_pair)
 
 
+class LogCoshDiceLoss(RegionLoss):
+    r"""Log-cosh Dice loss: the Dice loss of every class, its slope taken away near the truth.
+
+    .. math:: \ell_c = \ln\cosh\!\Bigl(1 - \frac{2 I_c + \epsilon}{S_c + Y_c + \epsilon}\Bigr),
+              \quad I_c = \sum p_c t_c,\; S_c = \sum p_c,\; Y_c = \sum t_c
+
+    averaged over classes, then over images. Its gradient is that of the Dice loss times the
+    hyperbolic tangent of that loss, so it vanishes at a perfect prediction. Values lie in
+    [0, ln cosh 1 = 0.4338], 0 at a perfect hard prediction; a class neither there nor predicted
+    costs 0. Shapes as in :class:`~metriseg.losses.base.SegmentationLoss`.
+
+    Args:
+        smooth: epsilon >= 0, or a pair (numerator, denominator).
+        classes: "all", or "present" to average the classes that the target holds.
+        per_image: sums over each image (mean over images), or over the batch.
+        sync: sum the statistics over ranks, with gradient; needs ``per_image=False``.
+        activation: "softmax", "sigmoid" (one channel, or one question a class) or "identity".
+        ignore_index: label of the pixels that don't count.
+        class_weight: C numbers >= 0; the mean divides by their sum.
+        include_background: False gives class 0 weight zero.
+        reduction: "mean", "sum" or "none", then ``(G, C)``.
+
+    Raises:
+        ValueError: for an argument outside its domain, and for logits, targets or weights of the
+            wrong shape, type or range.
+
+    Source: Jadon 2020, "A survey of loss functions for semantic segmentation", arXiv:2006.14822.
+
+    >>> import torch
+    >>> loss = LogCoshDiceLoss(smooth=0.0, activation="identity")
+    >>> p, target = torch.tensor([[[.75, .5], [.25, .5]]]), torch.tensor([[0, 1]])
+    >>> loss(p, target)                              # (ln cosh 1/3 + ln cosh 3/7) / 2
+    tensor(0.0719)
+    """
+
+    def __init__(
+        self,
+        *,
+        smooth: float | tuple[float, float] = 1.0,
+        classes: Classes = "all",
+        per_image: bool = True,
+        sync: bool = False,
+        activation: Activation = "softmax",
+        ignore_index: int | None = None,
+        class_weight: ClassWeight = None,
+        include_background: bool = True,
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__(
+            smooth=smooth,
+            classes=classes,
+            per_image=per_image,
+            sync=sync,
+            activation=activation,
+            ignore_index=ignore_index,
+            class_weight=class_weight,
+            include_background=include_background,
+            reduction=reduction,
+        )
+
+    def from_statistics(self, s: RegionStatistics) -> Tensor:
+        return F.log_cosh(1 - F.dice_index(s, self.smooth_pair))
+
+
 class JaccardLoss(RegionLoss):
     r"""Jaccard loss: one minus the soft intersection over union of every class.
 
@@ -138,6 +209,78 @@ class JaccardLoss(RegionLoss):
 
     def from_statistics(self, s: RegionStatistics) -> Tensor:
         return 1 - F.jaccard_index(s, self.smooth_pair)
+
+
+class PowerDiceLoss(RegionLoss):
+    r"""Power Dice loss: a Dice loss whose denominator is taken of powers.
+
+    .. math:: \ell_c = 1 - \frac{2 I_c + \epsilon}
+              {\sum t_c^q + \sum p_c^q + \epsilon}, \quad I_c = \sum p_c t_c
+
+    with the power q in [1, 2], averaged over classes. Power 1 is the Dice loss, power 2 the loss
+    of V-Net. Values lie in [0, 1], 0 at a perfect hard prediction; a class neither there nor
+    predicted costs 0. Shapes as in :class:`~metriseg.losses.base.SegmentationLoss`.
+
+    Args:
+        power: q in [1, 2]; above 2 the loss falls below zero.
+        smooth: epsilon >= 0, or a pair (numerator, denominator).
+        classes: "all", or "present" to average the classes that the target holds.
+        per_image: sums over each image (mean over images), or over the batch.
+        sync: sum the statistics over ranks, with gradient; needs ``per_image=False``.
+        activation: "softmax", "sigmoid" (one channel, or one question a class) or "identity".
+        ignore_index: label of the pixels that don't count.
+        class_weight: C numbers >= 0; the mean divides by their sum.
+        include_background: False gives class 0 weight zero.
+        reduction: "mean", "sum" or "none", then ``(G, C)``.
+
+    Raises:
+        ValueError: for an argument outside its domain, and for logits, targets or weights of the
+            wrong shape, type or range.
+
+    Source: Duque-Arias et al. 2021, "On power Jaccard losses for semantic segmentation",
+    hal-03139997, section 5; power 2: Milletari et al. 2016, "V-Net: fully convolutional neural
+    networks for volumetric medical image segmentation", arXiv:1606.04797.
+
+    >>> import torch
+    >>> loss = PowerDiceLoss(power=2.0, smooth=0.0, activation="identity")
+    >>> p, target = torch.tensor([[[.75, .5], [.25, .5]]]), torch.tensor([[0, 1]])
+    >>> loss(p, target)                              # 1 - (1.5/1.8125 + 1/1.3125) / 2
+    tensor(0.2053)
+    """
+
+    def __init__(
+        self,
+        power: float = 1.5,
+        *,
+        smooth: float | tuple[float, float] = 1e-5,
+        classes: Classes = "all",
+        per_image: bool = False,
+        sync: bool = False,
+        activation: Activation = "softmax",
+        ignore_index: int | None = None,
+        class_weight: ClassWeight = None,
+        include_background: bool = True,
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__(
+            smooth=smooth,
+            classes=classes,
+            per_image=per_image,
+            sync=sync,
+            activation=activation,
+            ignore_index=ignore_index,
+            class_weight=class_weight,
+            include_background=include_background,
+            reduction=reduction,
+        )
+        self.power = validation.number("power", power, low=1.0, high=2.0)
+
+    @property
+    def moments(self) -> frozenset[float]:
+        return frozenset({1.0, self.power})
+
+    def from_statistics(self, s: RegionStatistics) -> Tensor:
+        return 1 - F.power_dice_index(s, self.power, self.smooth_pair)
 
 
 class PowerJaccardLoss(RegionLoss):
@@ -248,12 +391,7 @@ class TverskyLoss(RegionLoss):
     tensor(0.3809)
     """
 
-    synonyms: ClassVar[Mapping[str, str]] = {
-        "alpha": "say 'fp_weight' for the price of false positives and 'fn_weight' for that of"
-        " false negatives (in the original paper alpha is fp_weight; elsewhere it is the other)",
-        "beta": "say 'fn_weight' for the price of false negatives and 'fp_weight' for that of"
-        " false positives (in the original paper beta is fn_weight; elsewhere it is the other)",
-    }
+    synonyms: ClassVar[Mapping[str, str]] = TVERSKY_SYNONYMS
 
     def __init__(
         self,
@@ -286,3 +424,159 @@ class TverskyLoss(RegionLoss):
 
     def from_statistics(self, s: RegionStatistics) -> Tensor:
         return 1 - F.tversky_index(s, self.fp_weight, self.fn_weight, self.smooth_pair)
+
+
+class FocalTverskyLoss(RegionLoss):
+    r"""Focal Tversky loss: a root of the Tversky loss of every class, steep near the truth.
+
+    .. math:: \ell_c = \Bigl(1 - \frac{TP_c + \epsilon}
+              {TP_c + w_{FP}\, FP_c + w_{FN}\, FN_c + \epsilon}\Bigr)^{1/\gamma}
+
+    with :math:`TP = \sum p t,\ FP = \sum p (1 - t),\ FN = \sum (1 - p) t`, averaged over classes,
+    then over images. The exponent is *one over* gamma, as in the paper; some codes call the
+    exponent itself gamma. Gamma 1 is the Tversky loss. Values lie in [0, 1], 0 at a perfect hard
+    prediction, where the slope, in truth infinite, stops growing at a Tversky loss of 1e-6; a class
+    neither there nor predicted costs 0. Shapes as in
+    :class:`~metriseg.losses.base.SegmentationLoss`.
+
+    Args:
+        fp_weight: price of false positives, >= 0.
+        fn_weight: price of false negatives, >= 0.
+        gamma: in [1, 3].
+        smooth: epsilon >= 0, or a pair (numerator, denominator), the first not above the second.
+        classes: "all", or "present" to average the classes that the target holds.
+        per_image: sums over each image (mean over images), or over the batch.
+        sync: sum the statistics over ranks, with gradient; needs ``per_image=False``.
+        activation: "softmax", "sigmoid" (one channel, or one question a class) or "identity".
+        ignore_index: label of the pixels that don't count.
+        class_weight: C numbers >= 0; the mean divides by their sum.
+        include_background: False gives class 0 weight zero.
+        reduction: "mean", "sum" or "none", then ``(G, C)``.
+
+    Raises:
+        ValueError: for an argument outside its domain, and for logits, targets or weights of the
+            wrong shape, type or range. ``alpha`` and ``beta`` are refused: papers and libraries
+            disagree which of them is the price of a false positive.
+
+    Source: Abraham & Khan 2018, "A novel focal Tversky loss function with improved attention U-Net
+    for lesion segmentation", arXiv:1810.07842.
+
+    >>> import torch
+    >>> loss = FocalTverskyLoss(0.5, 0.5, gamma=2.0, smooth=0.0, activation="identity")
+    >>> p, target = torch.tensor([[[.75, .5], [.25, .5]]]), torch.tensor([[0, 1]])
+    >>> loss(p, target)                              # (sqrt(1/3) + sqrt(3/7)) / 2
+    tensor(0.6160)
+    """
+
+    synonyms: ClassVar[Mapping[str, str]] = TVERSKY_SYNONYMS
+
+    def __init__(
+        self,
+        fp_weight: float = 0.3,
+        fn_weight: float = 0.7,
+        gamma: float = 4 / 3,
+        *,
+        smooth: float | tuple[float, float] = 1e-5,
+        classes: Classes = "all",
+        per_image: bool = True,
+        sync: bool = False,
+        activation: Activation = "softmax",
+        ignore_index: int | None = None,
+        class_weight: ClassWeight = None,
+        include_background: bool = True,
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__(
+            smooth=smooth,
+            classes=classes,
+            per_image=per_image,
+            sync=sync,
+            activation=activation,
+            ignore_index=ignore_index,
+            class_weight=class_weight,
+            include_background=include_background,
+            reduction=reduction,
+        )
+        validation.index_smoothing(smooth)
+        self.fp_weight = validation.number("fp_weight", fp_weight, low=0.0)
+        self.fn_weight = validation.number("fn_weight", fn_weight, low=0.0)
+        self.gamma = validation.number("gamma", gamma, low=1.0, high=3.0)
+
+    def from_statistics(self, s: RegionStatistics) -> Tensor:
+        return F.focal_tversky(s, self.fp_weight, self.fn_weight, self.gamma, self.smooth_pair)
+
+
+class SensitivitySpecificityLoss(RegionLoss):
+    r"""Sensitivity-specificity loss: the mean squared errors inside and outside every class.
+
+    .. math:: \ell_c = r\, \frac{\sum t_c (1 - p_c)^2}{\sum t_c}
+              + (1 - r)\, \frac{\sum (1 - t_c)\, p_c^2}{\sum (1 - t_c)}
+
+    averaged over classes, then over images. With hard labels the numerators are the sums of
+    :math:`(p - t)^2 t` and :math:`(p - t)^2 (1 - t)`; with soft labels they are the expectation of
+    these over a hard label drawn from t. A term with nothing to average, of a class that is nowhere
+    or everywhere, is 0. Values lie in [0, 1], 0 at a perfect hard prediction. Shapes as in
+    :class:`~metriseg.losses.base.SegmentationLoss`.
+
+    The squares are expanded into sums over the image, so in float32 a value is exact to about 1e-7
+    times the number of pixels over those outside the class.
+
+    Args:
+        sensitivity_weight: r in [0, 1], the weight of the error inside; the authors try 0.01 to
+            0.1, small because the inside is.
+        classes: "all", or "present" to average the classes that the target holds.
+        per_image: sums over each image (mean over images), or over the batch.
+        sync: sum the statistics over ranks, with gradient; needs ``per_image=False``.
+        activation: "softmax", "sigmoid" (one channel, or one question a class) or "identity".
+        ignore_index: label of the pixels that don't count.
+        class_weight: C numbers >= 0; the mean divides by their sum.
+        include_background: False gives class 0 weight zero.
+        reduction: "mean", "sum" or "none", then ``(G, C)``.
+
+    Raises:
+        ValueError: for an argument outside its domain, and for logits, targets or weights of the
+            wrong shape, type or range.
+
+    Source: Brosch et al. 2015, "Deep convolutional encoder networks for multiple sclerosis lesion
+    segmentation", doi:10.1007/978-3-319-24574-4_1.
+
+    >>> import torch
+    >>> loss = SensitivitySpecificityLoss(sensitivity_weight=0.5, activation="identity")
+    >>> p, target = torch.tensor([[[.75, .5], [.25, .5]]]), torch.tensor([[0, 1]])
+    >>> loss(p, target)                              # (0.25^2 + 0.5^2) / 2 for both classes
+    tensor(0.1562)
+    """
+
+    def __init__(
+        self,
+        sensitivity_weight: float = 0.05,
+        *,
+        classes: Classes = "all",
+        per_image: bool = True,
+        sync: bool = False,
+        activation: Activation = "softmax",
+        ignore_index: int | None = None,
+        class_weight: ClassWeight = None,
+        include_background: bool = True,
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__(
+            classes=classes,
+            per_image=per_image,
+            sync=sync,
+            activation=activation,
+            ignore_index=ignore_index,
+            class_weight=class_weight,
+            include_background=include_background,
+            reduction=reduction,
+        )
+        self.sensitivity_weight = validation.number(
+            "sensitivity_weight", sensitivity_weight, low=0.0, high=1.0
+        )
+
+    @property
+    def moments(self) -> frozenset[float]:
+        return frozenset({1.0, 2.0})
+
+    def from_statistics(self, s: RegionStatistics) -> Tensor:
+        return F.sensitivity_specificity(s, self.sensitivity_weight)

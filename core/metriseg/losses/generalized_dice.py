@@ -1,0 +1,170 @@
+"""Dice losses of all classes at once, weighted by their volumes."""
+
+from __future__ import annotations
+
+import abc
+
+from torch import Tensor
+
+from metriseg import functional as F
+from metriseg import validation
+from metriseg.batch import Activation, Batch
+from metriseg.functional.region import WEIGHTINGS, Weighting
+from metriseg.losses.base import ClassWeight, Reduction, RegionLoss
+from metriseg.statistics import RegionStatistics
+
+
+class _AllClassesLoss(RegionLoss):
+    """A region loss with one value for all classes of a group, class weights inside its sums."""
+
+    @abc.abstractmethod
+    def from_statistics(self, s: RegionStatistics, class_weight: Tensor | None = None) -> Tensor:
+        """The loss of every group, ``(G, 1)``."""
+
+    def table(self, batch: Batch, statistics: RegionStatistics | None) -> tuple[Tensor, Tensor]:
+        s = self.statistics(batch, statistics)
+        return self.from_statistics(s, self.class_factors(batch)), s.count[:, :1] > 0
+
+    def column_factors(self, batch: Batch) -> Tensor | None:
+        return None
+
+
+class GeneralizedDiceLoss(_AllClassesLoss):
+    r"""Generalized Dice loss: one Dice loss of all classes, each weighted by its volume.
+
+    .. math:: \ell = 1 - \frac{2 \sum_c w_c I_c + \epsilon}{\sum_c w_c (S_c + Y_c) + \epsilon},
+              \quad I_c = \sum p_c t_c,\; S_c = \sum p_c,\; Y_c = \sum t_c
+
+    averaged over images, with :math:`w = Y^{-2}`, :math:`Y^{-1}` or 1, which are constants of the
+    target. A class that is absent has the largest finite weight of its group; a group that has none
+    of the classes costs 0 (with uniform weights, which are finite all the same, what the formula
+    says). With one channel the weights cancel at ``smooth=0``: the Dice loss. Values lie in [0, 1],
+    0 at a perfect hard prediction. Shapes as in :class:`~metriseg.losses.base.SegmentationLoss`.
+
+    Args:
+        weighting: "square" (w = 1 / Y^2), "simple" (1 / Y) or "uniform" (1).
+        smooth: epsilon >= 0, or a pair (numerator, denominator). Beside sums that are weighted: in
+            an image whose classes all cover 1e5 pixels or more these are about 1e-5 themselves, and
+            0 is the better choice.
+        per_image: sums over each image (mean over images), or over the batch.
+        sync: sum the statistics over ranks, with gradient; needs ``per_image=False``.
+        activation: "softmax", "sigmoid" (one channel, or one question a class) or "identity".
+        ignore_index: label of the pixels that don't count.
+        class_weight: C numbers >= 0 that multiply w; a class of weight 0 is left out altogether.
+        include_background: False leaves class 0 out.
+        reduction: "mean", "sum" or "none", then ``(G, 1)``.
+
+    Raises:
+        ValueError: for an argument outside its domain, and for logits, targets or weights of the
+            wrong shape, type or range.
+
+    Source: Sudre et al. 2017, "Generalised Dice overlap as a deep learning loss function for highly
+    unbalanced segmentations", arXiv:1707.03237.
+
+    >>> import torch
+    >>> loss = GeneralizedDiceLoss(smooth=0.0, activation="identity")
+    >>> p, target = torch.tensor([[[.75, .5], [.25, .5]]]), torch.tensor([[0, 1]])
+    >>> loss(p, target)                              # w = 1 for both: 1 - 2 1.25 / (2 + 2)
+    tensor(0.3750)
+    """
+
+    def __init__(
+        self,
+        weighting: Weighting = "square",
+        *,
+        smooth: float | tuple[float, float] = 1e-5,
+        per_image: bool = True,
+        sync: bool = False,
+        activation: Activation = "softmax",
+        ignore_index: int | None = None,
+        class_weight: ClassWeight = None,
+        include_background: bool = True,
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__(
+            smooth=smooth,
+            per_image=per_image,
+            sync=sync,
+            activation=activation,
+            ignore_index=ignore_index,
+            class_weight=class_weight,
+            include_background=include_background,
+            reduction=reduction,
+        )
+        validation.one_of("weighting", weighting, tuple(WEIGHTINGS))
+        self.weighting = weighting
+
+    def from_statistics(self, s: RegionStatistics, class_weight: Tensor | None = None) -> Tensor:
+        return 1 - F.generalized_dice_index(s, self.weighting, class_weight, self.smooth_pair)
+
+
+class PenaltyGeneralizedDiceLoss(_AllClassesLoss):
+    r"""Penalty generalized Dice loss: a generalized Dice loss that is steeper near the truth.
+
+    .. math:: \ell = 1 - \frac{GD}{1 + k (1 - GD)}, \quad GD =
+              \frac{2 \sum_c w_c I_c + \epsilon}{\sum_c w_c (S_c + Y_c) + \epsilon}
+
+    averaged over images, with :math:`w = Y^{-2}`, :math:`Y^{-1}` or 1 and the sums of
+    :class:`GeneralizedDiceLoss`, which penalty 0 is; absent classes are treated alike. Values lie
+    in [0, 1], 0 at a perfect hard prediction. Shapes as in
+    :class:`~metriseg.losses.base.SegmentationLoss`.
+
+    Args:
+        penalty: k >= 0; the slope is multiplied by 1 + k at the truth, divided by it at the worst.
+        weighting: "square" (w = 1 / Y^2), "simple" (1 / Y) or "uniform" (1).
+        smooth: epsilon >= 0, or a pair (numerator, denominator), the first not above the second.
+            Beside sums that are weighted: for large images see :class:`GeneralizedDiceLoss`.
+        per_image: sums over each image (mean over images), or over the batch.
+        sync: sum the statistics over ranks, with gradient; needs ``per_image=False``.
+        activation: "softmax", "sigmoid" (one channel, or one question a class) or "identity".
+        ignore_index: label of the pixels that don't count.
+        class_weight: C numbers >= 0 that multiply w; a class of weight 0 is left out altogether.
+        include_background: False leaves class 0 out.
+        reduction: "mean", "sum" or "none", then ``(G, 1)``.
+
+    Raises:
+        ValueError: for an argument outside its domain, and for logits, targets or weights of the
+            wrong shape, type or range.
+
+    Source: Yang et al. 2019, "Major vessel segmentation on X-ray coronary angiography using deep
+    networks with a novel penalty loss function", Medical Imaging with Deep Learning.
+
+    >>> import torch
+    >>> loss = PenaltyGeneralizedDiceLoss(penalty=1.0, smooth=0.0, activation="identity")
+    >>> p, target = torch.tensor([[[.75, .5], [.25, .5]]]), torch.tensor([[0, 1]])
+    >>> loss(p, target)                              # GD = 0.625: 1 - 0.625 / 1.375
+    tensor(0.5455)
+    """
+
+    def __init__(
+        self,
+        penalty: float = 2.5,
+        weighting: Weighting = "square",
+        *,
+        smooth: float | tuple[float, float] = 1e-5,
+        per_image: bool = True,
+        sync: bool = False,
+        activation: Activation = "softmax",
+        ignore_index: int | None = None,
+        class_weight: ClassWeight = None,
+        include_background: bool = True,
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__(
+            smooth=smooth,
+            per_image=per_image,
+            sync=sync,
+            activation=activation,
+            ignore_index=ignore_index,
+            class_weight=class_weight,
+            include_background=include_background,
+            reduction=reduction,
+        )
+        validation.index_smoothing(smooth)
+        validation.one_of("weighting", weighting, tuple(WEIGHTINGS))
+        self.penalty = validation.number("penalty", penalty, low=0.0)
+        self.weighting = weighting
+
+    def from_statistics(self, s: RegionStatistics, class_weight: Tensor | None = None) -> Tensor:
+        index = F.generalized_dice_index(s, self.weighting, class_weight, self.smooth_pair)
+        return 1 - F.penalized_index(index, self.penalty)
