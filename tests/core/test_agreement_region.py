@@ -92,7 +92,10 @@ def test_monai_tversky_to_the_power(monai: Any) -> None:
 def test_monai_generalized_dice(
     monai: Any, absent: bool, activation: str, include_background: bool, batch: bool, weighting: str
 ) -> None:
-    """With an absent class too: the largest finite weight of its image, or of the batch."""
+    """With an absent class too: the largest finite weight of its image, or of the batch.
+
+    Without smoothing, which MONAI adds beside sums that shrink with the volumes.
+    """
     logits, target = sample()
     if absent:
         target[target == 2] = 1
@@ -103,9 +106,12 @@ def test_monai_generalized_dice(
         w_type=weighting,
         batch=batch,
         include_background=include_background,
+        smooth_nr=0.0,
+        smooth_dr=0.0,
     )
     ours = metriseg.GeneralizedDiceLoss(
         weighting,
+        smooth=0.0,
         per_image=not batch,
         include_background=include_background,
         activation=activation,
@@ -113,11 +119,27 @@ def test_monai_generalized_dice(
     torch.testing.assert_close(ours(logits, target), theirs(logits, target.unsqueeze(1)), **CLOSE)
 
 
+def test_monai_smooths_large_classes_away(monai: Any) -> None:
+    """512 x 512 pixels, two classes, half each, all wrong: S + Y = 2^18 and w = 2^-34 for both.
+
+    MONAI's sum of w (S + Y) is 2^-15, beside which its smoothing of 1e-5 is a quarter: it says
+    0.75. Ours divides w by the largest, so the sum is 2^19, and says 1 to a part in 2^35.
+    """
+    target = torch.zeros(1, 512, 512, dtype=torch.int64)
+    target[:, 256:] = 1
+    wrong = torch.stack([target, 1 - target], 1).double()
+    theirs = monai.GeneralizedDiceLoss(to_onehot_y=True)
+    expected = 1 - 1e-5 / (2**-15 + 1e-5)
+    assert theirs(wrong, target.unsqueeze(1)).item() == pytest.approx(expected, rel=1e-4)
+    ours = metriseg.GeneralizedDiceLoss(activation="identity")
+    assert ours(wrong, target).item() == pytest.approx(1, abs=1e-9)
+
+
 def test_monai_generalized_dice_of_soft_labels(monai: Any) -> None:
     """MONAI's ``soft_label=True`` is another loss, made to be 0 at p = t; the default is ours."""
     logits, target = random_logits(4), random_soft_labels(4)
-    theirs = monai.GeneralizedDiceLoss(softmax=True)
-    ours = metriseg.GeneralizedDiceLoss()
+    theirs = monai.GeneralizedDiceLoss(softmax=True, smooth_nr=0.0, smooth_dr=0.0)
+    ours = metriseg.GeneralizedDiceLoss(smooth=0.0)
     torch.testing.assert_close(ours(logits, target), theirs(logits, target), **CLOSE)
 
 

@@ -451,7 +451,8 @@ def generalized_dice(
             return 0.0
         numerator, denominator = upper, lower
         for c in included:
-            v = factors[c] * (by_volume[c] if by_volume[c] < math.inf else max(finite))
+            v = by_volume[c] if by_volume[c] < math.inf else max(finite)
+            v *= factors[c] / max(finite)
             numerator += 2 * v * _sum(weights, p_g[c] * t_g[c])
             denominator += v * (_sum(weights, p_g[c]) + _sum(weights, t_g[c]))
         index = numerator / denominator if denominator else 1.0

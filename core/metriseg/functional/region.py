@@ -125,8 +125,9 @@ def generalized_dice_index(
 ) -> Tensor:
     """2 sum_c w_c I_c / sum_c w_c (S_c + Y_c), (G, 1), with w = 1 / Y^2, 1 / Y or 1.
 
-    A class that is absent from a group gets the largest finite w of the group. ``class_weight``
-    (C) multiplies w; classes of weight 0 are left out, also of that rule. A group that has none of
+    A class that is absent from a group gets the largest finite w of the group; all are divided by
+    that one, so that what is smoothed doesn't depend on the volumes. ``class_weight`` (C)
+    multiplies w; classes of weight 0 are left out, also of that rule. A group that has none of
     the classes has index 1 (unless the weighting is uniform). Sudre et al. 2017, arXiv:1707.03237.
 
     >>> import torch
@@ -139,7 +140,7 @@ def generalized_dice_index(
     if class_weight is not None:
         known = known & (class_weight > 0)
     largest = torch.where(known, weight, 0.0).amax(1, keepdim=True)
-    weight = torch.where(known, weight, largest)
+    weight = torch.where(known, weight / torch.where(largest > 0, largest, 1.0), 1.0)
     if class_weight is not None:
         weight = weight * class_weight
     overlap = (weight * s.overlap[1.0]).sum(1, keepdim=True)

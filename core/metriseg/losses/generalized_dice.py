@@ -35,17 +35,16 @@ class GeneralizedDiceLoss(_AllClassesLoss):
     .. math:: \ell = 1 - \frac{2 \sum_c w_c I_c + \epsilon}{\sum_c w_c (S_c + Y_c) + \epsilon},
               \quad I_c = \sum p_c t_c,\; S_c = \sum p_c,\; Y_c = \sum t_c
 
-    averaged over images, with :math:`w = Y^{-2}`, :math:`Y^{-1}` or 1, which are constants of the
-    target. A class that is absent has the largest finite weight of its group; a group that has none
+    averaged over images, with :math:`w = Y^{-2}`, :math:`Y^{-1}` or 1, divided by the largest w of
+    the group, which are constants of the target. A class that is absent has that largest w; a group that has none
     of the classes costs 0 (with uniform weights, which are finite all the same, what the formula
     says). With one channel the weights cancel at ``smooth=0``: the Dice loss. Values lie in [0, 1],
     0 at a perfect hard prediction. Shapes as in :class:`~metriseg.losses.base.SegmentationLoss`.
 
     Args:
         weighting: "square" (w = 1 / Y^2), "simple" (1 / Y) or "uniform" (1).
-        smooth: epsilon >= 0, or a pair (numerator, denominator). Beside sums that are weighted: in
-            an image whose classes all cover 1e5 pixels or more these are about 1e-5 themselves, and
-            0 is the better choice.
+        smooth: epsilon >= 0, or a pair (numerator, denominator), in pixels of the class with the
+            largest w.
         per_image: sums over each image (mean over images), or over the batch.
         sync: sum the statistics over ranks, with gradient; needs ``per_image=False``.
         activation: "softmax", "sigmoid" (one channel, or one question a class) or "identity".
@@ -112,8 +111,8 @@ class PenaltyGeneralizedDiceLoss(_AllClassesLoss):
     Args:
         penalty: k >= 0; the slope is multiplied by 1 + k at the truth, divided by it at the worst.
         weighting: "square" (w = 1 / Y^2), "simple" (1 / Y) or "uniform" (1).
-        smooth: epsilon >= 0, or a pair (numerator, denominator), the first not above the second.
-            Beside sums that are weighted: for large images see :class:`GeneralizedDiceLoss`.
+        smooth: epsilon >= 0, or a pair (numerator, denominator), the first not above the second,
+            in pixels of the class with the largest w.
         per_image: sums over each image (mean over images), or over the batch.
         sync: sum the statistics over ranks, with gradient; needs ``per_image=False``.
         activation: "softmax", "sigmoid" (one channel, or one question a class) or "identity".
