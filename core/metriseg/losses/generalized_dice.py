@@ -36,10 +36,11 @@ class GeneralizedDiceLoss(_AllClassesLoss):
               \quad I_c = \sum p_c t_c,\; S_c = \sum p_c,\; Y_c = \sum t_c
 
     averaged over images, with :math:`w = Y^{-2}`, :math:`Y^{-1}` or 1, divided by the largest w of
-    the group, which are constants of the target. A class that is absent has that largest w; a group that has none
-    of the classes costs 0 (with uniform weights, which are finite all the same, what the formula
-    says). With one channel the weights cancel at ``smooth=0``: the Dice loss. Values lie in [0, 1],
-    0 at a perfect hard prediction. Shapes as in :class:`~metriseg.losses.base.SegmentationLoss`.
+    the group, which are constants of the target. A class that is absent has that largest w; a group
+    that has none of the classes costs 0 (with uniform weights, which are finite all the same, what
+    the formula says). With one channel the weights cancel at ``smooth=0``: the Dice loss. Values
+    lie in [0, 1], 0 at a perfect hard prediction. Shapes as in
+    :class:`~metriseg.losses.base.SegmentationLoss`.
 
     Args:
         weighting: "square" (w = 1 / Y^2), "simple" (1 / Y) or "uniform" (1).
