@@ -5,9 +5,13 @@ from metriseg.batch import Batch
 from metriseg.binding import Convention, binder
 from metriseg.catalogue import CATALOGUE, Entry
 from metriseg.losses import (
+    ComboLoss,
     CompoundLoss,
     CrossEntropyLoss,
+    DiceCELoss,
+    DiceFocalLoss,
     DiceLoss,
+    ExponentialLogarithmicLoss,
     FocalLoss,
     JaccardLoss,
     MimeLoss,
@@ -17,7 +21,9 @@ from metriseg.losses import (
     RegionLoss,
     SegmentationLoss,
     TableLoss,
+    TopKLoss,
     TverskyLoss,
+    UnifiedFocalLoss,
 )
 from metriseg.statistics import RegionStatistics, region_statistics
 from metriseg.validation import UnknownArgumentError, debug
@@ -27,11 +33,15 @@ __version__ = "0.1.0"
 __all__ = [
     "CATALOGUE",
     "Batch",
+    "ComboLoss",
     "CompoundLoss",
     "Convention",
     "CrossEntropyLoss",
+    "DiceCELoss",
+    "DiceFocalLoss",
     "DiceLoss",
     "Entry",
+    "ExponentialLogarithmicLoss",
     "FocalLoss",
     "JaccardLoss",
     "MimeLoss",
@@ -42,7 +52,9 @@ __all__ = [
     "RegionStatistics",
     "SegmentationLoss",
     "TableLoss",
+    "TopKLoss",
     "TverskyLoss",
+    "UnifiedFocalLoss",
     "UnknownArgumentError",
     "binder",
     "debug",

@@ -5,28 +5,53 @@ Pixel formulas map log-probabilities and a target to a value a pixel; region for
 """
 
 from metriseg.functional.pixel import (
+    asymmetric_focal,
+    balanced_cross_entropy,
+    binary_asymmetric_focal,
     binary_cross_entropy,
     binary_focal,
+    binary_powered_cross_entropy,
     cross_entropy,
     expected_over_target,
     focal,
     inverse_frequency_weights,
+    label_weights,
+    largest_values,
     mime,
+    powered_cross_entropy,
 )
 from metriseg.functional.power import guarded_power
-from metriseg.functional.region import dice_index, jaccard_index, power_jaccard_index, tversky_index
+from metriseg.functional.region import (
+    binary_unified_focal_tversky,
+    dice_index,
+    exponential_logarithmic_dice,
+    jaccard_index,
+    power_jaccard_index,
+    tversky_index,
+    unified_focal_tversky,
+)
 
 __all__ = [
+    "asymmetric_focal",
+    "balanced_cross_entropy",
+    "binary_asymmetric_focal",
     "binary_cross_entropy",
     "binary_focal",
+    "binary_powered_cross_entropy",
+    "binary_unified_focal_tversky",
     "cross_entropy",
     "dice_index",
     "expected_over_target",
+    "exponential_logarithmic_dice",
     "focal",
     "guarded_power",
     "inverse_frequency_weights",
     "jaccard_index",
+    "label_weights",
+    "largest_values",
     "mime",
     "power_jaccard_index",
+    "powered_cross_entropy",
     "tversky_index",
+    "unified_focal_tversky",
 ]
