@@ -5,9 +5,13 @@ from metriseg.batch import Batch
 from metriseg.binding import Convention, binder
 from metriseg.catalogue import CATALOGUE, Entry
 from metriseg.losses import (
+    ComboLoss,
     CompoundLoss,
     CrossEntropyLoss,
+    DiceCELoss,
+    DiceFocalLoss,
     DiceLoss,
+    ExponentialLogarithmicLoss,
     FocalLoss,
     FocalTverskyLoss,
     GeneralizedDiceLoss,
@@ -24,7 +28,9 @@ from metriseg.losses import (
     SegmentationLoss,
     SensitivitySpecificityLoss,
     TableLoss,
+    TopKLoss,
     TverskyLoss,
+    UnifiedFocalLoss,
 )
 from metriseg.statistics import RegionStatistics, region_statistics
 from metriseg.validation import UnknownArgumentError, debug
@@ -34,11 +40,15 @@ __version__ = "0.1.0"
 __all__ = [
     "CATALOGUE",
     "Batch",
+    "ComboLoss",
     "CompoundLoss",
     "Convention",
     "CrossEntropyLoss",
+    "DiceCELoss",
+    "DiceFocalLoss",
     "DiceLoss",
     "Entry",
+    "ExponentialLogarithmicLoss",
     "FocalLoss",
     "FocalTverskyLoss",
     "GeneralizedDiceLoss",
@@ -56,7 +66,9 @@ __all__ = [
     "SegmentationLoss",
     "SensitivitySpecificityLoss",
     "TableLoss",
+    "TopKLoss",
     "TverskyLoss",
+    "UnifiedFocalLoss",
     "UnknownArgumentError",
     "binder",
     "debug",

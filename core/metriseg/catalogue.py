@@ -91,6 +91,13 @@ _PIXEL = (
         "arXiv:1708.02002",
     ),
     _entry(
+        losses.TopKLoss,
+        "pixel",
+        "mean of the k % largest -sum_c t_c ln p_c",
+        "Wu et al. 2016",
+        "arXiv:1605.06885",
+    ),
+    _entry(
         losses.MimeLoss,
         "pixel",
         "sum_c (-a t_c + b (1 - t_c)) p_c",
@@ -202,6 +209,41 @@ _COMPOUND = (
         "Azad et al. 2023",
         "arXiv:2312.05391",
         build=_dice_and_cross_entropy,
+    ),
+    _entry(
+        losses.DiceCELoss,
+        "compound",
+        "lambda_dice Dice loss + lambda_ce cross-entropy",
+        "Isensee et al. 2021",
+        "doi:10.1038/s41592-020-01008-z",
+    ),
+    _entry(
+        losses.DiceFocalLoss,
+        "compound",
+        "lambda_dice Dice loss + lambda_focal focal loss",
+        "Zhu et al. 2019",
+        "arXiv:1808.05238",
+    ),
+    _entry(
+        losses.ComboLoss,
+        "compound",
+        "alpha weighted cross-entropy + (1 - alpha) Dice loss",
+        "Taghanaki et al. 2019",
+        "arXiv:1805.02798",
+    ),
+    _entry(
+        losses.ExponentialLogarithmicLoss,
+        "compound",
+        "lambda_dice (-ln Dice)^gamma + lambda_ce sqrt(sum f / f_t) (-ln p_t)^gamma",
+        "Wong et al. 2018",
+        "arXiv:1809.00076",
+    ),
+    _entry(
+        losses.UnifiedFocalLoss,
+        "compound",
+        "lambda d_t (1 - p_t)^g (-ln p_t) + (1 - lambda) (1 - Tversky index)^(1 - gamma)",
+        "Yeung et al. 2022",
+        "arXiv:2102.04525",
     ),
 )
 

@@ -146,6 +146,29 @@ def printed_wasserstein(record: dict[str, Any]) -> float:
     return -sum(matrix[c][c] * p[c][labels == c].sum() for c in range(len(matrix)))
 
 
+def combo_as_printed(record: dict[str, Any]) -> torch.Tensor:
+    """With minus the Dice coefficient in place of 1 - Dice: less by 1 - alpha."""
+    return by_class("ComboLoss")(record) - (1 - record["params"]["alpha"])
+
+
+def exponential_logarithmic_dice(record: dict[str, Any]) -> torch.Tensor:
+    """The Dice part alone, averaged over classes."""
+    batch = metriseg.Batch.from_tensors(prediction(record), truth(record), activation="identity")
+    return F.exponential_logarithmic_dice(metriseg.region_statistics(batch), 0.3).mean()
+
+
+def unified_focal(record: dict[str, Any]) -> torch.Tensor:
+    params = record["params"]
+    return by_class(
+        "UnifiedFocalLoss",
+        focal_share=params["lambda_"],
+        delta=params["delta"],
+        gamma=params["gamma"],
+        form="symmetric" if params["symmetric"] else "asymmetric",
+        smooth=params["epsilon"],
+    )(record)
+
+
 WEIGHTS = [0.2, 0.3, 0.5]
 CONFUSIONS = [[0.0, 1.0, 1.0], [1.0, 0.0, 0.5], [1.0, 0.5, 0.0]]
 
@@ -160,6 +183,11 @@ CASES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "wce_weighted_mean": by_class("CrossEntropyLoss", class_weight=WEIGHTS, normalize="weights"),
     "wce_inverse_frequency": inverse_frequencies,
     "bce_mean": by_class("CrossEntropyLoss"),
+    "balanced_ce": by_class("CrossEntropyLoss", balance="image"),
+    "balanced_ce_2": by_class("CrossEntropyLoss", balance="image"),
+    "topk_50": by_class("TopKLoss", percent=50),
+    "topk_10": by_class("TopKLoss", percent=10),
+    "topk_threshold": by_class("TopKLoss", threshold=0.6),
     "focal_g2": by_class("FocalLoss", gamma=2.0),
     "focal_g2_sum": by_class("FocalLoss", gamma=2.0, reduction="sum"),
     "focal_g0": by_class("FocalLoss", gamma=0.0),
@@ -191,6 +219,16 @@ CASES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "mime_perfect_sum": by_class("MimeLoss", a=1.9, b=0.1, reduction="sum"),
     "neg_mime_sum": by_class("NegativeMimeLoss", reduction="sum"),
     "neg_mime_mean": by_class("NegativeMimeLoss"),
+    "dice_ce": by_class("DiceCELoss", smooth=0.0),
+    "combo": by_class("ComboLoss"),
+    "combo_beta07": by_class("ComboLoss", beta=0.7),
+    "combo_paper_minus_dice": combo_as_printed,
+    "exp_log": by_class("ExponentialLogarithmicLoss"),
+    "exp_log_gamma1": by_class("ExponentialLogarithmicLoss", gamma_dice=1.0, gamma_ce=1.0),
+    "unified_focal_sym": unified_focal,
+    "unified_focal_sym_g075": unified_focal,
+    "unified_focal_asym": unified_focal,
+    "unified_focal_asym_g075": unified_focal,
     "dice_gradient": gradient_by_class("DiceLoss", smooth=0.0),
     "dice_gradient_perfect": gradient_by_class("DiceLoss", smooth=0.0),
     "dice_vnet": by_class("PowerDiceLoss", power=2.0, smooth=0.0),
@@ -235,6 +273,9 @@ for _extreme in ("perfect", "worst"):
         ),
         f"{_extreme}:mime_loss(sum)": by_class("MimeLoss", reduction="sum"),
         f"{_extreme}:negative_mime_loss(sum)": by_class("NegativeMimeLoss", reduction="sum"),
+        f"{_extreme}:exponential_logarithmic_loss dice part(gamma=.3,smooth=1)": (
+            exponential_logarithmic_dice
+        ),
     }
 
 

@@ -87,8 +87,14 @@ def cross_entropy(
     class_weight: list[float] | None = None,
     include_background: bool = True,
     normalize: str = "pixels",
+    balance: str | None = None,
     reduction: str = "mean",
 ) -> float | Array:
+    if balance == "image":
+        factors = class_factors(p.shape[1], class_weight, include_background)
+        return _balanced_cross_entropy(
+            p, t, w, factors, p.shape[1] - (not include_background), reduction
+        )
     return focal(
         p,
         t,
@@ -100,6 +106,67 @@ def cross_entropy(
         normalize=normalize,
         reduction=reduction,
     )
+
+
+def _balanced_cross_entropy(
+    p: Array, t: Array, w: Array, factors: list[float], included: int, reduction: str
+) -> float | Array:
+    """Questions alone: positives weigh the share of negatives in their image and class."""
+    values = np.zeros(w.shape)
+    for n in range(w.shape[0]):
+        if sum(w[n]) == 0:
+            continue
+        for c in range(p.shape[1]):
+            beta = 1 - sum(w[n] * t[n, c]) / sum(w[n])
+            for u in range(w.shape[1]):
+                if w[n, u] == 0:
+                    continue
+                x, q = t[n, c, u], p[n, c, u]
+                cost = -beta * x * math.log(q) - (1 - beta) * (1 - x) * math.log(1 - q)
+                values[n, u] += w[n, u] * factors[c] * cost / included
+    if reduction == "none":
+        return values
+    if reduction == "sum":
+        return float(values.sum())
+    return float(values.sum() / w.sum()) if w.sum() > 0 else 0.0
+
+
+def top_k(
+    p: Array,
+    t: Array,
+    w: Array,
+    *,
+    percent: float = 10.0,
+    threshold: float | None = None,
+    exclusive: bool = True,
+    class_weight: list[float] | None = None,
+    include_background: bool = True,
+    reduction: str = "mean",
+) -> float | Array:
+    """Walk down the sorted cross-entropies until the budget is spent."""
+    exists = (w > 0).astype(float)
+
+    def cost(**policy) -> Array:
+        return cross_entropy(p, t, exists, exclusive=exclusive, reduction="none", **policy)
+
+    values = cost(class_weight=class_weight, include_background=include_background)
+    kept = np.zeros(w.shape)
+    if threshold is not None:
+        entropy = cost(include_background=exclusive or include_background)
+        for n, u in zip(*np.nonzero(exists), strict=True):
+            kept[n, u] = w[n, u] if math.exp(-entropy[n, u]) < threshold else 0.0
+    else:
+        left = float(max(1, math.floor(round(percent * w.sum() / 100, 9))))
+        pixels = zip(*np.nonzero(exists), strict=True)
+        for n, u in sorted(pixels, key=lambda place: -values[place]):
+            kept[n, u] = min(left, w[n, u])
+            left -= kept[n, u]
+    if reduction == "none":
+        return values * kept
+    total = float((values * kept).sum())
+    if reduction == "sum":
+        return total
+    return total / float(kept.sum()) if kept.sum() > 0 else 0.0
 
 
 def focal(
@@ -523,6 +590,7 @@ def dice_and_half_cross_entropy(p: Array, t: Array, w: Array, **policy) -> float
 ORACLES: dict[str, Callable[..., float | Array]] = {
     "CrossEntropyLoss": cross_entropy,
     "FocalLoss": focal,
+    "TopKLoss": top_k,
     "MimeLoss": mime,
     "NegativeMimeLoss": negative_mime,
     "DiceLoss": dice,

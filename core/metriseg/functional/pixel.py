@@ -23,11 +23,35 @@ def cross_entropy(log_probabilities: Tensor, target: Tensor) -> Tensor:
     return -expected_over_target(log_probabilities, target)
 
 
-def focal(log_probabilities: Tensor, target: Tensor, gamma: float) -> Tensor:
-    """-sum_c t_c (1 - p_c)^gamma ln p_c, (N, *S). Lin et al. 2017, arXiv:1708.02002."""
-    if target.is_floating_point():
-        return expected_over_target(_focal_term(log_probabilities, gamma), target)
-    return _focal_term(expected_over_target(log_probabilities, target), gamma)
+def focal(
+    log_probabilities: Tensor, target: Tensor, gamma: float, alpha: float | None = None
+) -> Tensor:
+    """-sum_c a_c t_c (1 - p_c)^gamma ln p_c, (N, *S). Lin et al. 2017, arXiv:1708.02002.
+
+    Class 0, the background, has a = 1 - ``alpha``, all others a = ``alpha``; ``alpha=None`` leaves
+    both factors out.
+    """
+    if not target.is_floating_point():
+        term = _focal_term(expected_over_target(log_probabilities, target), gamma)
+        if alpha is None:
+            return term
+        return torch.where(target == 0, (1 - alpha) * term, alpha * term)
+    term = _focal_term(log_probabilities, gamma)
+    if alpha is None:
+        return expected_over_target(term, target)
+    on_background = (1 - alpha) * expected_over_target(term[:, :1], target[:, :1])
+    return on_background + alpha * expected_over_target(term[:, 1:], target[:, 1:])
+
+
+def asymmetric_focal(
+    log_probabilities: Tensor, target: Tensor, gamma: float, alpha: float
+) -> Tensor:
+    """As :func:`focal`, with an exponent of 0 in place of gamma on every foreground class, (N, *S).
+
+    Yeung et al. 2022, arXiv:2102.04525, whose delta is ``alpha``.
+    """
+    on_foreground = alpha * focal(log_probabilities, target, 0.0, 1.0)
+    return on_foreground + (1 - alpha) * focal(log_probabilities, target, gamma, 0.0)
 
 
 def binary_cross_entropy(
@@ -57,6 +81,114 @@ def binary_focal(
         return torch.where(positive, on_positive * term, on_negative * term)
     positive = on_positive * target * _focal_term(log_probabilities, gamma)
     return positive + on_negative * (1 - target) * _focal_term(log_complements, gamma)
+
+
+def binary_asymmetric_focal(
+    log_probabilities: Tensor,
+    log_complements: Tensor,
+    target: Tensor,
+    gamma: float,
+    alpha: float,
+) -> Tensor:
+    """-a t_c ln p_c - (1 - a)(1 - t_c) p_c^gamma ln(1 - p_c), (N, C, *S).
+
+    :func:`asymmetric_focal` of yes-or-no questions: only the negatives fade.
+    """
+    on_yes = binary_focal(log_probabilities, log_complements, target, 0.0, 1.0)
+    on_no = binary_focal(log_probabilities, log_complements, target, gamma, 0.0)
+    return alpha * on_yes + (1 - alpha) * on_no
+
+
+def balanced_cross_entropy(
+    log_probabilities: Tensor,
+    log_complements: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+) -> Tensor:
+    """-b t_c ln p_c - (1 - b)(1 - t_c) ln(1 - p_c), (N, C, *S).
+
+    b is the share of negatives in the image, of every class by itself: one minus the mean of t_c,
+    with ``weight`` (N, *S) the weighted one. Xie & Tu 2015, arXiv:1504.06375.
+    """
+    positive = target
+    if not target.is_floating_point():
+        positive = _is_class(target, log_probabilities).to(log_probabilities.dtype)
+    mass = torch.ones_like(positive[:, :1]) if weight is None else weight.unsqueeze(1)
+    axes = tuple(range(2, positive.ndim))
+    total = mass.sum(axes, keepdim=True)
+    share = (positive * mass).sum(axes, keepdim=True) / torch.where(total > 0, total, 1.0)
+    on_yes = (1 - share) * positive * log_probabilities
+    return -on_yes - share * (1 - positive) * log_complements
+
+
+def powered_cross_entropy(
+    log_probabilities: Tensor, target: Tensor, gamma: float, label_weight: Tensor
+) -> Tensor:
+    """sum_c t_c w_c (-ln p_c)^gamma with ``label_weight`` w (C,): (N, *S).
+
+    Wong et al. 2018, arXiv:1809.00076.
+    """
+    if not target.is_floating_point():
+        entropy = cross_entropy(log_probabilities, target)
+        return label_weight[target] * guarded_power(entropy, gamma)
+    weight = label_weight.view(-1, *(1,) * (target.ndim - 2))
+    return expected_over_target(weight * guarded_power(-log_probabilities, gamma), target)
+
+
+def binary_powered_cross_entropy(
+    log_probabilities: Tensor,
+    log_complements: Tensor,
+    target: Tensor,
+    gamma: float,
+    label_weights: tuple[Tensor, Tensor],
+) -> Tensor:
+    """v_c t_c (-ln p_c)^gamma + w_c (1 - t_c)(-ln(1 - p_c))^gamma, (N, C, *S).
+
+    :func:`powered_cross_entropy` of yes-or-no questions; ``label_weights`` are v, w of shape (C,).
+    """
+    on_yes, on_no = (w.view(-1, *(1,) * (log_probabilities.ndim - 2)) for w in label_weights)
+    if not target.is_floating_point():
+        yes = _is_class(target, log_probabilities)
+        entropy = -torch.where(yes, log_probabilities, log_complements)
+        return torch.where(yes, on_yes, on_no) * guarded_power(entropy, gamma)
+    at_yes = on_yes * target * guarded_power(-log_probabilities, gamma)
+    return at_yes + on_no * (1 - target) * guarded_power(-log_complements, gamma)
+
+
+def label_weights(frequencies: Tensor, total: Tensor) -> Tensor:
+    """sqrt(total / f) of every frequency, 0 for a label that never occurs.
+
+    Wong et al. 2018, arXiv:1809.00076.
+
+    >>> import torch
+    >>> label_weights(torch.tensor([1., 3., 0.]), torch.tensor(4.))
+    tensor([2.0000, 1.1547, 0.0000])
+    """
+    occurs = frequencies > 0
+    return torch.where(occurs, (total / torch.where(occurs, frequencies, 1.0)).sqrt(), 0.0)
+
+
+def largest_values(values: Tensor, weight: Tensor | None, percent: float) -> Tensor:
+    """How much of every pixel is among the ``percent`` largest values, in the shape of ``values``.
+
+    Pixels count by their weight; as many as fit into max(1, floor(percent / 100 of the whole mass))
+    are kept, the last of them in part. Where values are equal, any may be kept.
+
+    >>> import torch
+    >>> largest_values(torch.tensor([[1., 4., 3., 2.]]), torch.tensor([[1., 1., 2., 0.]]), 50.0)
+    tensor([[0., 1., 1., 0.]])
+    """
+    flat = values.detach().flatten()
+    order = flat.argsort(descending=True)
+    # in single precision a running sum stops growing at 2^24 pixels (Apple's GPUs have no other)
+    precision = torch.float32 if values.device.type == "mps" else torch.float64
+    mass = torch.ones_like(flat) if weight is None else weight.flatten()[order]
+    mass = mass.to(precision)
+    running = mass.cumsum(0)
+    # the small number: rounding must not cost a pixel
+    budget = (percent * mass.sum() / 100 + 1e-6).floor().clamp(min=1.0)
+    kept = torch.minimum((budget - (running - mass)).clamp(min=0.0), mass)
+    return torch.zeros_like(flat).scatter(0, order, kept.to(flat.dtype)).view(values.shape)
 
 
 def mime(probabilities: Tensor, target: Tensor, a: float, b: float) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as nnf
 
+from metriseg.batch import PROBABILITY_MARGIN
 from metriseg.functional.power import guarded_power
 from metriseg.statistics import RegionStatistics
 
@@ -33,6 +34,18 @@ def dice_index(s: RegionStatistics, smooth: Smooth = (0.0, 0.0)) -> Tensor:
     tensor([[0.5000]])
     """
     return ratio(2 * s.overlap[1.0], s.predicted[1.0] + s.target[1.0], smooth)
+
+
+def exponential_logarithmic_dice(
+    s: RegionStatistics, gamma: float, smooth: Smooth = (1.0, 1.0)
+) -> Tensor:
+    """(-ln Dice)^gamma; an index below 1e-7, possible where nothing is added, counts as 1e-7.
+
+    Wong et al. 2018, arXiv:1809.00076.
+    """
+    logarithm = dice_index(s, smooth).clamp(min=PROBABILITY_MARGIN).log()
+    # rounding may leave the index above 1, and a negative base has no power
+    return guarded_power((-logarithm).clamp(min=0.0), gamma)
 
 
 def jaccard_index(s: RegionStatistics, smooth: Smooth = (0.0, 0.0)) -> Tensor:
@@ -165,6 +178,43 @@ def _mean_square(total: Tensor, mass: Tensor) -> Tensor:
 def _not_below_zero(x: Tensor) -> Tensor:
     """0 in place of what rounding took below it; the slope stays 1."""
     return x + (x.clamp(min=0) - x).detach()
+
+
+def unified_focal_tversky(
+    s: RegionStatistics,
+    delta: float,
+    exponents: tuple[float, float],
+    smooth: Smooth = (0.0, 0.0),
+) -> Tensor:
+    """(1 - Tversky index)^e, e the first of ``exponents`` for class 0, the second for all others.
+
+    ``delta`` is the price of a false negative, 1 - ``delta`` that of a false positive. Yeung et al.
+    2022, arXiv:2102.04525.
+    """
+    error = (1 - tversky_index(s, 1 - delta, delta, smooth)).clamp(min=0.0)
+    background, foreground = error[:, :1], error[:, 1:]
+    powers = (guarded_power(background, exponents[0]), guarded_power(foreground, exponents[1]))
+    return torch.cat(powers, 1)
+
+
+def binary_unified_focal_tversky(
+    s: RegionStatistics,
+    delta: float,
+    exponents: tuple[float, float],
+    smooth: Smooth = (0.0, 0.0),
+) -> Tensor:
+    """:func:`unified_focal_tversky` of yes-or-no questions: the mean of "no" and "yes".
+
+    The background of a question is what isn't in its class: its true positives are the true
+    negatives, its false positives the false negatives.
+    """
+    overlap = s.overlap[1.0]
+    false_positive, false_negative = s.predicted[1.0] - overlap, s.target[1.0] - overlap
+    true_negative = s.count - s.target[1.0] - false_positive
+    mass = true_negative + delta * false_positive + (1 - delta) * false_negative
+    background = (1 - ratio(true_negative, mass, smooth)).clamp(min=0.0)
+    foreground = (1 - tversky_index(s, 1 - delta, delta, smooth)).clamp(min=0.0)
+    return (guarded_power(background, exponents[0]) + guarded_power(foreground, exponents[1])) / 2
 
 
 def ratio(numerator: Tensor, denominator: Tensor, smooth: Smooth) -> Tensor:

@@ -1,9 +1,16 @@
 """Segmentation losses as modules."""
 
 from metriseg.losses.base import PixelLoss, RegionLoss, SegmentationLoss, TableLoss
+from metriseg.losses.combination import (
+    ComboLoss,
+    DiceCELoss,
+    DiceFocalLoss,
+    ExponentialLogarithmicLoss,
+    UnifiedFocalLoss,
+)
 from metriseg.losses.compound import CompoundLoss
 from metriseg.losses.generalized_dice import GeneralizedDiceLoss, PenaltyGeneralizedDiceLoss
-from metriseg.losses.pixel import CrossEntropyLoss, FocalLoss, MimeLoss, NegativeMimeLoss
+from metriseg.losses.pixel import CrossEntropyLoss, FocalLoss, MimeLoss, NegativeMimeLoss, TopKLoss
 from metriseg.losses.region import (
     DiceLoss,
     FocalTverskyLoss,
@@ -17,9 +24,13 @@ from metriseg.losses.region import (
 from metriseg.losses.wasserstein import GeneralizedWassersteinDiceLoss
 
 __all__ = [
+    "ComboLoss",
     "CompoundLoss",
     "CrossEntropyLoss",
+    "DiceCELoss",
+    "DiceFocalLoss",
     "DiceLoss",
+    "ExponentialLogarithmicLoss",
     "FocalLoss",
     "FocalTverskyLoss",
     "GeneralizedDiceLoss",
@@ -36,5 +47,7 @@ __all__ = [
     "SegmentationLoss",
     "SensitivitySpecificityLoss",
     "TableLoss",
+    "TopKLoss",
     "TverskyLoss",
+    "UnifiedFocalLoss",
 ]

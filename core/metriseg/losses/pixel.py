@@ -2,14 +2,44 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from metriseg import functional as F
 from metriseg import validation
 from metriseg.batch import Activation, Batch
-from metriseg.losses.base import ClassWeight, PixelLoss, Reduction, beside_classes
+from metriseg.losses.base import (
+    ClassWeight,
+    PixelLoss,
+    Reduction,
+    SegmentationLoss,
+    beside_classes,
+    reduce_pixels,
+)
+from metriseg.statistics import RegionStatistics
+
+
+def cross_entropies(loss: SegmentationLoss, batch: Batch) -> Tensor:
+    """``(N, *S)``: the cross-entropy of every pixel, with the class weights of ``loss``."""
+    if batch.one_vs_rest:
+        values = F.binary_cross_entropy(
+            batch.log_probabilities, batch.log_complements, batch.target
+        )
+        return loss.mean_over_classes(values, batch)
+    return loss.at_target(lambda t: F.cross_entropy(batch.log_probabilities, t), batch)
+
+
+def focal_values(loss: SegmentationLoss, batch: Batch, gamma: float, alpha: float | None) -> Tensor:
+    """``(N, *S)``: the focal loss of every pixel, with the class weights of ``loss``."""
+    if batch.one_vs_rest:
+        values = F.binary_focal(
+            batch.log_probabilities, batch.log_complements, batch.target, gamma, alpha
+        )
+        return loss.mean_over_classes(values, batch)
+    return loss.at_target(lambda t: F.focal(batch.log_probabilities, t, gamma, alpha), batch)
 
 
 class CrossEntropyLoss(PixelLoss):
@@ -22,9 +52,20 @@ class CrossEntropyLoss(PixelLoss):
     :math:`[0, \infty)`, 0 at a perfect prediction. Shapes as in
     :class:`~metriseg.losses.base.SegmentationLoss`.
 
+    ``balance="image"`` weighs the answers of yes-or-no questions against each other, in every
+    image and class by itself:
+
+    .. math:: -\beta\, t_c \ln p_c - (1 - \beta)(1 - t_c) \ln(1 - p_c), \qquad
+              \beta = 1 - \operatorname{mean} t_c
+
+    with the mean over the valid pixels of the image. An image with one answer only has
+    :math:`\beta \in \{0, 1\}` and costs nothing in that class, whatever is predicted.
+
     Args:
         normalize: what the mean divides by: "pixels", the number of valid pixels, or "weights",
             the sum of the class weights that these pixels met (as ``torch.nn.CrossEntropyLoss``).
+        balance: "image" for positives that weigh the share of negatives and the other way round;
+            for sigmoid (one channel, or one question a class) alone.
         activation: "softmax", "sigmoid" (one channel, or one question a class) or "identity".
         ignore_index: label of the pixels that don't count.
         class_weight: C numbers >= 0.
@@ -32,11 +73,12 @@ class CrossEntropyLoss(PixelLoss):
         reduction: "mean", "sum" or "none", then ``(N, *S)``.
 
     Raises:
-        ValueError: for an argument outside its domain, and for logits, targets or weights of the
-            wrong shape, type or range.
+        ValueError: for an argument outside its domain, for ``balance`` with exclusive classes, and
+            for logits, targets or weights of the wrong shape, type or range.
 
     Source: Azad et al. 2023, "Loss functions in the era of semantic segmentation",
-    arXiv:2312.05391, equations 1 and 2.
+    arXiv:2312.05391, equations 1 and 2. Balance: Xie & Tu 2015, "Holistically-nested edge
+    detection", arXiv:1504.06375.
 
     >>> import torch
     >>> loss = CrossEntropyLoss(ignore_index=255)
@@ -48,6 +90,7 @@ class CrossEntropyLoss(PixelLoss):
         self,
         *,
         normalize: Literal["pixels", "weights"] = "pixels",
+        balance: Literal["image"] | None = None,
         activation: Activation = "softmax",
         ignore_index: int | None = None,
         class_weight: ClassWeight = None,
@@ -62,15 +105,22 @@ class CrossEntropyLoss(PixelLoss):
             reduction=reduction,
         )
         validation.one_of("normalize", normalize, ("pixels", "weights"))
+        validation.one_of("balance", balance, ("image", None))
         self.normalize = normalize
+        self.balance = balance
 
     def evaluate(self, batch: Batch) -> Tensor:
-        if batch.one_vs_rest:
-            values = F.binary_cross_entropy(
-                batch.log_probabilities, batch.log_complements, batch.target
+        if self.balance is None:
+            return cross_entropies(self, batch)
+        if not batch.one_vs_rest:
+            raise ValueError(
+                "balance='image' is for activation='sigmoid' (one channel, or one question a"
+                f" class), got {batch.num_classes} exclusive classes: weigh these by class_weight"
             )
-            return self.mean_over_classes(values, batch)
-        return self.at_target(lambda t: F.cross_entropy(batch.log_probabilities, t), batch)
+        values = F.balanced_cross_entropy(
+            batch.log_probabilities, batch.log_complements, batch.target, batch.weight
+        )
+        return self.mean_over_classes(values, batch)
 
     def mass(self, batch: Batch) -> Tensor:
         factors = self.class_factors(batch)
@@ -83,6 +133,100 @@ class CrossEntropyLoss(PixelLoss):
         else:
             met = (batch.target * beside_classes(factors, batch.target)).sum(1)
         return (met if batch.weight is None else met * batch.weight).sum()
+
+
+class TopKLoss(PixelLoss):
+    r"""Top-k cross-entropy: the mean of the largest cross-entropies alone.
+
+    .. math:: \ell = \frac{\sum_u m_u \ell_u}{\sum_u m_u}, \qquad
+              \sum_u m_u = \max\left(1, \lfloor \tfrac{k}{100} \sum_u w_u \rfloor\right)
+
+    with :math:`\ell_u` the cross-entropy of pixel u as in :class:`CrossEntropyLoss` (for yes-or-no
+    questions their mean) and :math:`m_u \le w_u` the part of its weight that is among the largest
+    of the batch; the last pixel may be kept in part. Ignored pixels take nothing of the budget.
+    Values lie in :math:`[0, \infty)`, 0 at a perfect prediction. Shapes as in
+    :class:`~metriseg.losses.base.SegmentationLoss`.
+
+    Class weights weigh the cross-entropies before the largest are chosen, and the mean divides by
+    the mass that is kept. A ``threshold`` looks at the probability of the truth, exp of minus the
+    cross-entropy, without class weights (an excluded background is no question then).
+
+    Args:
+        percent: k in (0, 100].
+        threshold: in (0, 1]; keeps in place of the k percent all pixels whose true label has a
+            probability below (not of) it. Where none has, the loss is 0.
+        activation: "softmax", "sigmoid" (one channel, or one question a class) or "identity".
+        ignore_index: label of the pixels that don't count.
+        class_weight: C numbers >= 0.
+        include_background: False gives class 0 weight zero.
+        reduction: "mean", "sum" (over what is kept) or "none", then ``(N, *S)``, 0 where a pixel
+            isn't kept.
+
+    Raises:
+        ValueError: for an argument outside its domain, and for logits, targets or weights of the
+            wrong shape, type or range.
+
+    Source: Wu, Shen & van den Hengel 2016, "Bridging category-level and instance-level semantic
+    image segmentation", arXiv:1605.06885 (their threshold); the k percent as in Azad et al. 2023,
+    arXiv:2312.05391, equation 3, divided by the number of pixels kept.
+
+    >>> import torch
+    >>> p = torch.tensor([[[.9, .8, .5, .4], [.1, .2, .5, .6]]])
+    >>> TopKLoss(percent=50, activation="identity")(p, torch.tensor([[0, 0, 0, 0]])).exp()
+    tensor(2.2361)
+    """
+
+    def __init__(
+        self,
+        percent: float = 10.0,
+        threshold: float | None = None,
+        *,
+        activation: Activation = "softmax",
+        ignore_index: int | None = None,
+        class_weight: ClassWeight = None,
+        include_background: bool = True,
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__(
+            activation=activation,
+            ignore_index=ignore_index,
+            class_weight=class_weight,
+            include_background=include_background,
+            reduction=reduction,
+        )
+        self.percent = validation.number("percent", percent, low=0.0, high=100.0, open_low=True)
+        self.threshold = (
+            None
+            if threshold is None
+            else validation.number("threshold", threshold, low=0.0, high=1.0, open_low=True)
+        )
+
+    def evaluate(self, batch: Batch) -> Tensor:
+        return cross_entropies(self, batch)
+
+    def reduced(
+        self, batch: Batch, reduction: Reduction, statistics: RegionStatistics | None
+    ) -> Tensor:
+        values = self.evaluate(batch)
+        if self.threshold is None:
+            kept = F.largest_values(values, batch.weight, self.percent)
+        else:
+            kept = self.improbable(batch, self.threshold)
+        return reduce_pixels(values, kept, reduction, kept.sum())
+
+    def improbable(self, batch: Batch, threshold: float) -> Tensor:
+        """``(N, *S)``: the weight of the pixels whose truth is less probable than a threshold."""
+        if batch.one_vs_rest:
+            entropies = F.binary_cross_entropy(
+                batch.log_probabilities, batch.log_complements, batch.target
+            )
+            entropy = entropies[:, batch.num_classes - self.num_included(batch) :].mean(1)
+        else:
+            entropy = F.cross_entropy(batch.log_probabilities, batch.target)
+        # a probability of exactly the threshold stays out, whatever the rounding of logarithms
+        slack = 16 * torch.finfo(entropy.dtype).eps
+        kept = (entropy > slack - math.log(threshold)).to(entropy.dtype)
+        return kept if batch.weight is None else kept * batch.weight
 
 
 class FocalLoss(PixelLoss):
@@ -138,24 +282,7 @@ class FocalLoss(PixelLoss):
         self.alpha = None if alpha is None else validation.number("alpha", alpha, low=0.0, high=1.0)
 
     def evaluate(self, batch: Batch) -> Tensor:
-        if batch.one_vs_rest:
-            values = F.binary_focal(
-                batch.log_probabilities,
-                batch.log_complements,
-                batch.target,
-                self.gamma,
-                self.alpha,
-            )
-            return self.mean_over_classes(values, batch)
-        return self.at_target(lambda t: F.focal(batch.log_probabilities, t, self.gamma), batch)
-
-    def class_factors(self, batch: Batch) -> Tensor | None:
-        factors = super().class_factors(batch)
-        if self.alpha is None or batch.one_vs_rest:
-            return factors
-        balance = batch.logits.new_full((batch.num_classes,), self.alpha)
-        balance[0] = 1 - self.alpha
-        return balance if factors is None else factors * balance
+        return focal_values(self, batch, self.gamma, self.alpha)
 
 
 class MimeLoss(PixelLoss):
