@@ -5,9 +5,14 @@ from metriseg.batch import Batch
 from metriseg.binding import Convention, binder
 from metriseg.catalogue import CATALOGUE, Entry
 from metriseg.losses import (
+    ActiveContourLoss,
+    BoundaryAwareLoss,
+    BoundaryDoULoss,
+    BoundaryLoss,
     CompoundLoss,
     CrossEntropyLoss,
     DiceLoss,
+    DistanceMapCrossEntropyLoss,
     FocalLoss,
     JaccardLoss,
     MimeLoss,
@@ -15,6 +20,7 @@ from metriseg.losses import (
     PixelLoss,
     PowerJaccardLoss,
     RegionLoss,
+    RegionWiseLoss,
     SegmentationLoss,
     TableLoss,
     TverskyLoss,
@@ -26,11 +32,16 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CATALOGUE",
+    "ActiveContourLoss",
     "Batch",
+    "BoundaryAwareLoss",
+    "BoundaryDoULoss",
+    "BoundaryLoss",
     "CompoundLoss",
     "Convention",
     "CrossEntropyLoss",
     "DiceLoss",
+    "DistanceMapCrossEntropyLoss",
     "Entry",
     "FocalLoss",
     "JaccardLoss",
@@ -40,6 +51,7 @@ __all__ = [
     "PowerJaccardLoss",
     "RegionLoss",
     "RegionStatistics",
+    "RegionWiseLoss",
     "SegmentationLoss",
     "TableLoss",
     "TverskyLoss",
