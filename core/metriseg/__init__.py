@@ -5,12 +5,17 @@ from metriseg.batch import Batch
 from metriseg.binding import Convention, binder
 from metriseg.catalogue import CATALOGUE, Entry
 from metriseg.losses import (
+    ActiveContourLoss,
+    BoundaryAwareLoss,
+    BoundaryDoULoss,
+    BoundaryLoss,
     ComboLoss,
     CompoundLoss,
     CrossEntropyLoss,
     DiceCELoss,
     DiceFocalLoss,
     DiceLoss,
+    DistanceMapCrossEntropyLoss,
     ExponentialLogarithmicLoss,
     FocalLoss,
     FocalTverskyLoss,
@@ -25,6 +30,7 @@ from metriseg.losses import (
     PowerDiceLoss,
     PowerJaccardLoss,
     RegionLoss,
+    RegionWiseLoss,
     SegmentationLoss,
     SensitivitySpecificityLoss,
     TableLoss,
@@ -39,7 +45,11 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CATALOGUE",
+    "ActiveContourLoss",
     "Batch",
+    "BoundaryAwareLoss",
+    "BoundaryDoULoss",
+    "BoundaryLoss",
     "ComboLoss",
     "CompoundLoss",
     "Convention",
@@ -47,6 +57,7 @@ __all__ = [
     "DiceCELoss",
     "DiceFocalLoss",
     "DiceLoss",
+    "DistanceMapCrossEntropyLoss",
     "Entry",
     "ExponentialLogarithmicLoss",
     "FocalLoss",
@@ -63,6 +74,7 @@ __all__ = [
     "PowerJaccardLoss",
     "RegionLoss",
     "RegionStatistics",
+    "RegionWiseLoss",
     "SegmentationLoss",
     "SensitivitySpecificityLoss",
     "TableLoss",

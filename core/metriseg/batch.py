@@ -182,6 +182,33 @@ class Batch:
         """``(N, C, *S)``: ln(1 - p), for classes that are yes-or-no questions."""
         return self._once("log_complements", self._log_complements)
 
+    def loaded(self, name: str, *, dense: bool) -> Tensor | None:
+        """The map that a loader has computed beforehand, 0 where ignored; None without one.
+
+        Args:
+            name: its key in :attr:`maps`.
+            dense: whether its shape is ``(N, C, *S)``, else ``(N, *S)``.
+
+        Raises:
+            ValueError: for a map of another shape.
+        """
+        values = self.maps.get(name)
+        if values is None:
+            return None
+        images, _, *space = self.logits.shape
+        expected = tuple(self.logits.shape) if dense else (images, *space)
+        if tuple(values.shape) != expected:
+            words = "(N, C, *S)" if dense else "(N, *S)"
+            raise ValueError(
+                f"maps[{name!r}] must have shape {words} = {expected}, got {tuple(values.shape)}"
+            )
+        values = values.detach()
+        if values.is_floating_point():
+            values = values.to(self.logits.dtype)
+        if self.valid is None:
+            return values
+        return torch.where(self.valid.unsqueeze(1) if dense else self.valid, values, 0)
+
     def _once(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
         """What several losses over one batch need is computed once.
 

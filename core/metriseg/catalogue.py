@@ -98,6 +98,15 @@ _PIXEL = (
         "arXiv:1605.06885",
     ),
     _entry(
+        losses.DistanceMapCrossEntropyLoss,
+        "pixel",
+        "-(1 + reversed distance) sum_c t_c ln p_c",
+        "Caliva et al. 2019",
+        "arXiv:1908.03679",
+        spatial=True,
+        maps=("penalty",),
+    ),
+    _entry(
         losses.MimeLoss,
         "pixel",
         "sum_c (-a t_c + b (1 - t_c)) p_c",
@@ -199,7 +208,61 @@ _REGION = (
     ),
 )
 
-_BOUNDARY: tuple[Entry, ...] = ()
+_BOUNDARY = (
+    _entry(
+        losses.BoundaryLoss,
+        "boundary",
+        "mean_c signed distance_c p_c",
+        "Kervadec et al. 2021",
+        "arXiv:1812.07032",
+        perfect=None,
+        spatial=True,
+        maps=("signed_distance",),
+    ),
+    _entry(
+        losses.RegionWiseLoss,
+        "boundary",
+        "mean_c z_c p_c with z = -d / max d inside, 1 outside",
+        "Valverde & Tohka 2023",
+        "arXiv:2108.01405",
+        perfect=None,
+        spatial=True,
+        maps=("region",),
+    ),
+    _entry(
+        losses.BoundaryDoULoss,
+        "boundary",
+        "(sum p^2 + sum t^2 - 2 I) / (sum p^2 + sum t^2 - (1 + alpha) I)",
+        "Sun et al. 2023",
+        "arXiv:2308.00220",
+        perfect=None,
+        spatial=True,
+    ),
+    _entry(
+        losses.BoundaryAwareLoss,
+        "boundary",
+        "mean_k binary cross-entropy of [truncated distance = k]",
+        "Hayder et al. 2017",
+        "arXiv:1612.03129",
+        # perfect and true are the bins of distances, not the labels
+        perfect=None,
+        monotone=False,
+        spatial=True,
+        maps=("instances",),
+        soft_targets=False,
+        min_classes=2,
+    ),
+    _entry(
+        losses.ActiveContourLoss,
+        "boundary",
+        "|gradient p| + region_weight (fp_weight p (1 - t) + (1 - p) t)",
+        "Chen et al. 2019",
+        "doi:10.1109/CVPR.2019.01190",
+        perfect=None,
+        monotone=False,
+        spatial=True,
+    ),
+)
 
 _COMPOUND = (
     _entry(

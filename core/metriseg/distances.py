@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
+from torch.nn import functional as nnf
 
 from metriseg import validation
 
@@ -85,9 +86,8 @@ def inside_distance(
     """
     if valid is None:
         return distance_transform(mask, spacing, dtype=dtype)
-    counted = valid.unsqueeze(1)
-    distance = distance_to(counted & ~mask, spacing, dtype=dtype)
-    return torch.where(counted & mask, distance, 0.0)
+    distances: Tensor = _inside_distances(mask, valid, _checked(mask, spacing), dtype)
+    return distances
 
 
 def signed_distance_map(
@@ -131,6 +131,7 @@ def label_distance_transform(
     labels: Tensor,
     spacing: Sequence[float] | None = None,
     *,
+    valid: Tensor | None = None,
     dtype: torch.dtype = torch.float64,
 ) -> Tensor:
     """The distance of every pixel to the nearest pixel with another label.
@@ -138,6 +139,8 @@ def label_distance_transform(
     Args:
         labels: ``(N, *S)`` integers.
         spacing: as in :func:`distance_transform`.
+        valid: ``(N, *S)`` bool: pixels that don't count have no label, and distance 0. None
+            counts all.
         dtype: of the result.
 
     Returns:
@@ -150,7 +153,7 @@ def label_distance_transform(
     if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.is_complex():
         raise ValueError("labels must be an integer tensor of shape (N, *S)")
     steps = _checked(labels.unsqueeze(1), spacing, name="labels")
-    distances: Tensor = _label_distances(labels, steps, dtype)
+    distances: Tensor = _label_distances(labels, valid, steps, dtype)
     return distances
 
 
@@ -180,20 +183,7 @@ def _checked(mask: Tensor, spacing: Sequence[float] | None, name: str = "mask") 
 )
 def _distances(mask: Tensor, steps: list[float], dtype: torch.dtype) -> Tensor:
     """An operator of its own, so that compiled losses need not look inside."""
-    if mask.numel() == 0:
-        return mask.new_zeros(mask.shape, dtype=dtype)
-    if mask.device.type != "cpu":
-        return _envelopes(mask, steps).sqrt_().to(dtype)
-    labels = _as_labels(mask) if _edt() is not None and mask.shape[1] > 1 else None
-    result = torch.zeros(mask.shape, dtype=dtype)
-    if labels is not None:
-        # one pass for all classes: inside each, the nearest other class is the nearest outside
-        within = _squared_within_labels(labels, steps).sqrt_().to(dtype)
-        return result.scatter_(1, labels.unsqueeze(1), within.unsqueeze(1))
-    for plane, distances in zip(mask.flatten(0, 1), result.flatten(0, 1), strict=True):
-        if plane.any() and not plane.all():
-            distances.copy_(torch.from_numpy(_squared_of_one(plane.numpy(), steps)).sqrt_())
-    return result
+    return _of_masks(mask, steps, dtype)
 
 
 @_distances.register_fake
@@ -202,32 +192,98 @@ def _(mask: Tensor, steps: list[float], dtype: torch.dtype) -> Tensor:
 
 
 @torch.library.custom_op(
+    "metriseg::inside_distances",
+    mutates_args=(),
+    schema="(Tensor mask, Tensor valid, float[] steps, ScalarType dtype) -> Tensor",
+)
+def _inside_distances(
+    mask: Tensor, valid: Tensor, steps: list[float], dtype: torch.dtype
+) -> Tensor:
+    counted = valid.unsqueeze(1)
+    own = mask & counted
+    if own.device.type == "cpu":
+        found = _of_labels(own, valid, steps, dtype)
+        if found is not None:
+            return found
+    # an empty mask has no pixel to measure from: without a false pixel it costs nothing
+    some = own.flatten(2).any(2).view(*own.shape[:2], *(1,) * (own.ndim - 2))
+    distances = _of_masks(~(counted & ~mask & some), steps, dtype)
+    return torch.where(own, distances, 0.0)
+
+
+@_inside_distances.register_fake
+def _(mask: Tensor, valid: Tensor, steps: list[float], dtype: torch.dtype) -> Tensor:
+    return mask.new_empty(mask.shape, dtype=dtype)
+
+
+@torch.library.custom_op(
     "metriseg::label_distances",
     mutates_args=(),
-    schema="(Tensor labels, float[] steps, ScalarType dtype) -> Tensor",
+    schema="(Tensor labels, Tensor? valid, float[] steps, ScalarType dtype) -> Tensor",
 )
-def _label_distances(labels: Tensor, steps: list[float], dtype: torch.dtype) -> Tensor:
+def _label_distances(
+    labels: Tensor, valid: Tensor | None, steps: list[float], dtype: torch.dtype
+) -> Tensor:
     if labels.device.type == "cpu" or labels.numel() == 0:
-        return _squared_within_labels(labels, steps).sqrt_().to(dtype)
+        return _squared_within_labels(labels, valid, steps).sqrt_().to(dtype)
+    if valid is None:
+        return _label_envelopes(labels, steps).sqrt_().to(dtype)
     found, numbered = torch.unique(labels, return_inverse=True)
     numbers = torch.arange(len(found), device=labels.device)
-    masks = numbered.unsqueeze(1) == numbers.view(-1, *(1,) * (labels.ndim - 1))
-    return _envelopes(masks, steps).sum(1).sqrt_().to(dtype)
+    own = numbered.unsqueeze(1) == numbers.view(-1, *(1,) * (labels.ndim - 1))
+    squared = torch.where(own, _envelopes(own | ~valid.unsqueeze(1), steps), 0.0).sum(1)
+    return torch.where(valid, squared, 0.0).sqrt_().to(dtype)
 
 
 @_label_distances.register_fake
-def _(labels: Tensor, steps: list[float], dtype: torch.dtype) -> Tensor:
+def _(labels: Tensor, valid: Tensor | None, steps: list[float], dtype: torch.dtype) -> Tensor:
     return labels.new_empty(labels.shape, dtype=dtype)
 
 
-def _as_labels(mask: Tensor) -> Tensor | None:
-    """``(N, *S)`` where every pixel is in exactly one mask, else None."""
+def _of_masks(mask: Tensor, steps: list[float], dtype: torch.dtype) -> Tensor:
+    if mask.numel() == 0:
+        return mask.new_zeros(mask.shape, dtype=dtype)
+    if mask.device.type != "cpu":
+        return _envelopes(mask, steps).sqrt_().to(dtype)
+    found = _of_labels(mask, None, steps, dtype)
+    if found is not None:
+        return found
+    result = torch.zeros(mask.shape, dtype=dtype)
+    for plane, distances in zip(mask.flatten(0, 1), result.flatten(0, 1), strict=True):
+        if plane.any() and not plane.all():
+            distances.copy_(torch.from_numpy(_squared_of_one(plane.numpy(), steps)).sqrt_())
+    return result
+
+
+def _of_labels(
+    mask: Tensor, valid: Tensor | None, steps: list[float], dtype: torch.dtype
+) -> Tensor | None:
+    """In one pass, where every valid pixel is in exactly one mask; None where that isn't so.
+
+    Inside each class, the nearest pixel of another class is the nearest one outside.
+    """
+    if _edt() is None or mask.shape[1] < 2:
+        return None
+    labels = _as_labels(mask, valid)
+    if labels is None:
+        return None
+    within = _squared_within_labels(labels, valid, steps).sqrt_().to(dtype)
+    result = torch.zeros(mask.shape, dtype=dtype)
+    return result.scatter_(1, labels.unsqueeze(1), within.unsqueeze(1))
+
+
+def _as_labels(mask: Tensor, valid: Tensor | None) -> Tensor | None:
+    """``(N, *S)`` where every valid pixel is in exactly one mask, else None."""
+    pixels = mask[:, 0].numel() if valid is None else int(valid.count_nonzero())
+    if int(mask.count_nonzero()) != pixels:
+        return None
     times = torch.zeros(mask[:, 0].shape, dtype=torch.int32)
     labels = torch.zeros(times.shape, dtype=torch.int64)
     for number, own in enumerate(mask.unbind(1)):
         times += own
         labels += own * number
-    return labels if bool((times == 1).all()) else None
+    # as many as there are pixels, and never two in one: none is left out
+    return labels if bool((times <= 1).all()) else None
 
 
 def _exact(tensor: Tensor) -> torch.dtype:
@@ -249,42 +305,78 @@ def _edt() -> ModuleType | None:
 def _squared_of_one(plane: NDArray[np.bool_], steps: list[float]) -> NDArray[Any]:
     """Of one mask with true and false pixels."""
     edt = _edt()
-    if edt is None:
-        squared: NDArray[Any] = ndimage.distance_transform_edt(plane, sampling=steps) ** 2
-        return _whole(squared, steps)
-    return _by_edt(edt, plane, steps)
+    if edt is not None:
+        return _by_edt(edt, plane, steps)
+    (box,) = ndimage.find_objects(plane.astype(np.int8))
+    room = _with_a_margin(box)
+    squared = np.zeros(plane.shape)
+    squared[room] = _by_scipy(plane[room], steps)
+    return squared
+
+
+def _with_a_margin(box: tuple[slice, ...]) -> tuple[slice, ...]:
+    """The nearest pixel outside a region touches it: it lies in its box, or one beyond."""
+    return tuple(slice(max(side.start - 1, 0), side.stop + 1) for side in box)
+
+
+def _by_scipy(plane: NDArray[np.bool_], steps: list[float]) -> NDArray[Any]:
+    squared: NDArray[Any] = ndimage.distance_transform_edt(plane, sampling=steps) ** 2
+    # whole numbers without the rounding of the root and of its square
+    return np.rint(squared) if all(step.is_integer() for step in steps) else squared
 
 
 def _by_edt(edt: ModuleType, labels: NDArray[Any], steps: list[float]) -> NDArray[np.float64]:
     anisotropy = steps[0] if labels.ndim == 1 else tuple(steps)
-    squared: NDArray[Any] = edt.edtsq(labels, anisotropy=anisotropy, black_border=False)
+    squared: NDArray[Any] = edt.edtsq(
+        labels, anisotropy=anisotropy, black_border=False, parallel=torch.get_num_threads()
+    )
     return squared.astype(np.float64)
 
 
-def _squared_within_labels(labels: Tensor, steps: list[float]) -> Tensor:
+def _squared_within_labels(labels: Tensor, valid: Tensor | None, steps: list[float]) -> Tensor:
     """``(N, *S)``: squared distances to the nearest other label, on the CPU."""
     squared = np.zeros(tuple(labels.shape))
     edt = _edt()
-    for image, result in zip(labels.numpy(), squared, strict=True):
-        if image.size == 0 or (image == image.flat[0]).all():
+    for number, image in enumerate(labels.numpy()):
+        counted = None if valid is None else valid[number].numpy()
+        seen = image if counted is None else image[counted]
+        if seen.size == 0 or (seen == seen.flat[0]).all():
             continue
+        # from 1 on: 0 is what doesn't count
+        numbered = image.astype(np.int64) - (int(seen.min()) - 1)
+        if counted is not None:
+            numbered = np.where(counted, numbered, 0)
         if edt is not None:
-            from_one = image.astype(np.int64) - (int(image.min()) - 1)  # 0 would be no label
-            result[...] = _by_edt(edt, from_one, steps)
-            continue
-        _, numbers = np.unique(image, return_inverse=True)
-        numbered = numbers.reshape(image.shape) + 1
-        for number, box in enumerate(ndimage.find_objects(numbered), start=1):
-            # the nearest other label touches the region, so it lies in the box and one beyond
-            room = tuple(slice(max(b.start - 1, 0), b.stop + 1) for b in box)
-            own = numbered[room] == number
-            result[room][own] = _squared_of_one(own, steps)[own]
+            squared[number] = _by_edt(edt, numbered, steps)
+        else:
+            squared[number] = _region_by_region(numbered, steps)
+        for found in _beside_what_is_ignored(numbered):
+            own = numbered == found
+            squared[number][own] = _squared_of_one(own | (numbered == 0), steps)[own]
     return torch.from_numpy(squared)
 
 
-def _whole(squared: NDArray[Any], steps: list[float]) -> NDArray[Any]:
-    """Squares of roots, without the rounding of either where they are whole numbers."""
-    return np.rint(squared) if all(step.is_integer() for step in steps) else squared
+def _region_by_region(labels: NDArray[Any], steps: list[float]) -> NDArray[Any]:
+    """Squared distances to the nearest pixel of another label, 0 where the label is 0."""
+    squared = np.zeros(labels.shape)
+    found, numbers = np.unique(labels, return_inverse=True)
+    numbered = numbers.reshape(labels.shape) + bool(found[0] != 0)
+    for number, box in enumerate(ndimage.find_objects(numbered), start=1):
+        room = _with_a_margin(box)
+        own = numbered[room] == number
+        squared[room][own] = _by_scipy(own, steps)[own]
+    return squared
+
+
+def _beside_what_is_ignored(labels: NDArray[Any]) -> NDArray[Any]:
+    """The labels with a pixel beside one of label 0: to others none of these is the nearest."""
+    beside = [labels[:0].ravel()]
+    for axis in range(labels.ndim if (labels == 0).any() else 0):
+        along = np.moveaxis(labels, axis, 0)
+        before, behind = along[:-1], along[1:]
+        beside += [before[behind == 0], behind[before == 0]]
+    found = np.unique(np.concatenate(beside))
+    return found[found > 0]
 
 
 def _envelopes(mask: Tensor, steps: list[float]) -> Tensor:
@@ -305,15 +397,49 @@ def _along_last_axis(mask: Tensor, step: float, dtype: torch.dtype) -> Tensor:
     return (torch.minimum(places - before, behind - places) * step) ** 2
 
 
-def _lower_envelope(squared: Tensor, step: float) -> Tensor:
-    """min over j of (squared[j] + (step (i - j))^2) along the last axis, for every i."""
+def _lower_envelope(squared: Tensor, step: float, labels: Tensor | None = None) -> Tensor:
+    """min over j of (squared[j] + (step (i - j))^2) along the last axis, for every i.
+
+    With labels, squared[j] counts as 0 where i and j have different ones.
+    """
     length = squared.shape[-1]
     places = torch.arange(length, device=squared.device, dtype=squared.dtype) * step
     parabolas = (places.unsqueeze(1) - places) ** 2
     lines = squared.reshape(-1, length)
+    line_labels = None if labels is None else labels.reshape(-1, length)
     result = torch.empty_like(lines)
     rows = max(1, STEP_VALUES // max(length * length, 1))
     for start in range(0, len(lines), rows):
-        part = lines[start : start + rows]
-        result[start : start + rows] = (part.unsqueeze(1) + parabolas).amin(2)
+        part = lines[start : start + rows].unsqueeze(1)
+        if line_labels is not None:
+            seen = line_labels[start : start + rows]
+            part = torch.where(seen.unsqueeze(2) == seen.unsqueeze(1), part, 0.0)
+        result[start : start + rows] = (part + parabolas).amin(2)
     return result.view(squared.shape)
+
+
+def _label_envelopes(labels: Tensor, steps: list[float]) -> Tensor:
+    """Squared distances ``(N, *S)`` to the nearest other label, on any device.
+
+    The same lower envelopes: seen from a pixel, a pixel of its own label on another line is as
+    far from the nearest other label as that line's distances say, any other is one itself.
+    """
+    squared = _along_last_axis_of_labels(labels, steps[-1])
+    for axis in range(1, labels.ndim - 1):
+        lines = _lower_envelope(
+            squared.movedim(axis, -1), steps[axis - 1], labels.movedim(axis, -1)
+        )
+        squared = lines.movedim(-1, axis)
+    return torch.where(torch.isinf(squared), 0.0, squared)
+
+
+def _along_last_axis_of_labels(labels: Tensor, step: float) -> Tensor:
+    length, exact = labels.shape[-1], _exact(labels)
+    places = torch.arange(length, device=labels.device, dtype=exact)
+    changes = labels[..., 1:] != labels[..., :-1]
+    # the last pixel of the run before, the first pixel of the run behind
+    before = nnf.pad(torch.where(changes, places[:-1], -math.inf), (1, 0), value=-math.inf)
+    behind = nnf.pad(torch.where(changes, places[1:], math.inf), (0, 1), value=math.inf)
+    before = before.cummax(-1).values
+    behind = behind.flip(-1).cummin(-1).values.flip(-1)
+    return (torch.minimum(places - before, behind - places) * step) ** 2

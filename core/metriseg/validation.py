@@ -85,15 +85,17 @@ def number(
     low: float = -math.inf,
     high: float = math.inf,
     open_low: bool = False,
+    open_high: bool = False,
 ) -> float:
-    """``value`` as a float within ``[low, high]`` (``(low, high]`` when ``open_low``)."""
-    bracket = f"{'(' if open_low else '['}{low:g}, {high:g}]"
+    """``value`` as a float within ``[low, high]``; an open end is no allowed value itself."""
+    bracket = f"{'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
     try:
         result = float(value)
     except (TypeError, ValueError):
         raise ValueError(f"{name} must be a number in {bracket}, got {value!r}") from None
-    inside = (low < result if open_low else low <= result) and result <= high
-    if not (math.isfinite(result) and inside):
+    above = low < result if open_low else low <= result
+    below = result < high if open_high else result <= high
+    if not (math.isfinite(result) and above and below):
         raise ValueError(f"{name} must be a finite number in {bracket}, got {value!r}")
     return result
 

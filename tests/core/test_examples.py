@@ -18,6 +18,7 @@ import torch
 
 import metriseg
 from metriseg import functional as F
+from metriseg.distances import signed_distance_map
 from reference import metrics, oracle, partitions
 
 RECORDS = {
@@ -169,6 +170,90 @@ def unified_focal(record: dict[str, Any]) -> torch.Tensor:
     )(record)
 
 
+def by_maps(name: str, key: str, channel: str, **arguments: Any) -> Callable[..., torch.Tensor]:
+    """The value of a loss that is given the map of the record, as from a loader."""
+
+    def value(record: dict[str, Any]) -> torch.Tensor:
+        loss = getattr(metriseg, name)(activation="identity", **arguments)
+        p, given = prediction(record), torch.tensor(record["maps"][key], dtype=torch.float64)
+        shape = p.shape if channel != "penalty" else p[:, 0].shape
+        return loss(p, truth(record), maps={channel: given.reshape(shape)})
+
+    return value
+
+
+def agreeing(*values: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Any]:
+    """Several ways to the value of a record, which must all give it."""
+
+    def value(record: dict[str, Any]) -> np.ndarray:
+        results = [as_array(way(record)) for way in values]
+        for other in results[1:]:
+            np.testing.assert_allclose(other, results[0], rtol=1e-9, atol=1e-9)
+        return results[0]
+
+    return value
+
+
+def masks_of(record: dict[str, Any]) -> torch.Tensor:
+    """(1, C, H, W) bool of a record's target."""
+    target = truth(record)
+    if record["layout"] != "CHW":
+        return target[:, None] > 0
+    return torch.nn.functional.one_hot(target).movedim(-1, 1).bool()
+
+
+def signed_distances(record: dict[str, Any]) -> torch.Tensor:
+    return signed_distance_map(masks_of(record))[0, 0]
+
+
+def rectified_maps(record: dict[str, Any]) -> torch.Tensor:
+    return F.rectified_region_map(masks_of(record))[0]
+
+
+def region_wise_sum(record: dict[str, Any]) -> torch.Tensor:
+    """Over classes too: the class takes their mean."""
+    return F.region_wise(prediction(record), F.rectified_region_map(masks_of(record))).sum()
+
+
+def unclamped_difference_over_union(record: dict[str, Any]) -> torch.Tensor:
+    """As the authors' code has it: alpha may be negative, and an absent class counts."""
+    batch = metriseg.Batch.from_tensors(prediction(record), truth(record), activation="identity")
+    share = F.boundary_share(batch.masks, None, torch.float64)
+    alpha = (1 - 2 * share).clamp(max=record["params"]["alpha_clamp"][1])
+    smooth = record["params"]["smooth"]
+    s = metriseg.region_statistics(batch, {1.0, 2.0})
+    return F.difference_over_union(s, alpha, (smooth, smooth)).squeeze()
+
+
+def truncated_distances(record: dict[str, Any]) -> torch.Tensor:
+    return F.truncated_distance_map(truth(record), record["params"]["R"] + 1)[0]
+
+
+def boundary_aware(record: dict[str, Any]) -> torch.Tensor:
+    """Channels are bins of the distance, not classes."""
+    bins = torch.tensor(record["probabilities"], dtype=torch.float64)[None]
+    return metriseg.BoundaryAwareLoss(activation="identity")(bins, truth(record))
+
+
+def boundary_loss(reduction: str) -> Callable[[dict[str, Any]], Any]:
+    """From the truth, and from the record's map."""
+    return agreeing(
+        by_class("BoundaryLoss", reduction=reduction),
+        by_maps("BoundaryLoss", "phi", "signed_distance", reduction=reduction),
+    )
+
+
+def distance_map_cross_entropy(map: str) -> Callable[[dict[str, Any]], Any]:
+    name = "DistanceMapCrossEntropyLoss"
+    return agreeing(by_class(name, map=map), by_maps(name, "phi", "penalty", map=map))
+
+
+def region_wise(map: str) -> Callable[[dict[str, Any]], Any]:
+    return agreeing(
+        by_class("RegionWiseLoss", map=map), by_maps("RegionWiseLoss", "map", "region", map=map)
+    )
+
+
 WEIGHTS = [0.2, 0.3, 0.5]
 CONFUSIONS = [[0.0, 1.0, 1.0], [1.0, 0.0, 0.5], [1.0, 0.5, 0.0]]
 
@@ -251,6 +336,26 @@ CASES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "metric_dice_coefficient": one_minus(by_class("DiceLoss", smooth=0.0)),
     "metric_jaccard_distance": by_class("JaccardLoss", smooth=0.0),
     "metric_tversky_index": tversky_functional,
+    "dmce_normalised": distance_map_cross_entropy("normalized"),
+    "dmce_raw": distance_map_cross_entropy("raw"),
+    "boundary_map": signed_distances,
+    "boundary_loss_mean": boundary_loss("mean"),
+    "boundary_loss_sum": boundary_loss("sum"),
+    "boundary_loss_TB": by_class("BoundaryLoss"),
+    "boundary_loss_perfect_negative": boundary_loss("sum"),
+    "boundary_loss_empty": boundary_loss("mean"),
+    "bal_map": truncated_distances,
+    "bal_bce": boundary_aware,
+    "bdou_code": unclamped_difference_over_union,
+    "bdou_clamped": by_class("BoundaryDoULoss"),
+    "bdou_fixed_alpha": by_class("BoundaryDoULoss", alpha=0.5, smooth=0.0),
+    "bdou_absent_class_code": unclamped_difference_over_union,
+    "rrw_map": rectified_maps,
+    "rw_rrw": region_wise("rectified"),
+    "rw_rrw_sum": region_wise_sum,
+    "rw_boundary": region_wise("boundary"),
+    "active_contour": by_class("ActiveContourLoss"),
+    "active_contour_perfect": by_class("ActiveContourLoss"),
 }
 for _extreme in ("perfect", "worst"):
     CASES |= {
@@ -276,6 +381,8 @@ for _extreme in ("perfect", "worst"):
         f"{_extreme}:exponential_logarithmic_loss dice part(gamma=.3,smooth=1)": (
             exponential_logarithmic_dice
         ),
+        f"{_extreme}:region_wise_loss(rectified,mean)": by_class("RegionWiseLoss"),
+        f"{_extreme}:region_wise_loss(boundary,mean)": by_class("RegionWiseLoss", map="boundary"),
     }
 
 

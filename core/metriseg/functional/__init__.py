@@ -4,6 +4,17 @@ Pixel formulas map log-probabilities and a target to a value a pixel; region for
 :class:`~metriseg.statistics.RegionStatistics` to a table ``(G, C)``.
 """
 
+from metriseg.functional.boundary import (
+    boundary_share,
+    contour_length,
+    decode_truncated_distance,
+    difference_over_union,
+    false_mass,
+    rectified_region_map,
+    region_wise,
+    reversed_distance_map,
+    truncated_distance_map,
+)
 from metriseg.functional.pixel import (
     asymmetric_focal,
     balanced_cross_entropy,
@@ -51,11 +62,16 @@ __all__ = [
     "binary_focal",
     "binary_powered_cross_entropy",
     "binary_unified_focal_tversky",
+    "boundary_share",
     "class_volumes",
+    "contour_length",
     "cross_entropy",
+    "decode_truncated_distance",
     "dice_index",
+    "difference_over_union",
     "expected_over_target",
     "exponential_logarithmic_dice",
+    "false_mass",
     "focal",
     "focal_tversky",
     "generalized_dice_index",
@@ -70,7 +86,11 @@ __all__ = [
     "power_dice_index",
     "power_jaccard_index",
     "powered_cross_entropy",
+    "rectified_region_map",
+    "region_wise",
+    "reversed_distance_map",
     "sensitivity_specificity",
+    "truncated_distance_map",
     "tversky_index",
     "unified_focal_tversky",
     "volume_weighted_wasserstein_dice_index",

@@ -1,6 +1,13 @@
 """Segmentation losses as modules."""
 
 from metriseg.losses.base import PixelLoss, RegionLoss, SegmentationLoss, TableLoss
+from metriseg.losses.boundary import (
+    ActiveContourLoss,
+    BoundaryAwareLoss,
+    BoundaryDoULoss,
+    BoundaryLoss,
+    RegionWiseLoss,
+)
 from metriseg.losses.combination import (
     ComboLoss,
     DiceCELoss,
@@ -10,7 +17,14 @@ from metriseg.losses.combination import (
 )
 from metriseg.losses.compound import CompoundLoss
 from metriseg.losses.generalized_dice import GeneralizedDiceLoss, PenaltyGeneralizedDiceLoss
-from metriseg.losses.pixel import CrossEntropyLoss, FocalLoss, MimeLoss, NegativeMimeLoss, TopKLoss
+from metriseg.losses.pixel import (
+    CrossEntropyLoss,
+    DistanceMapCrossEntropyLoss,
+    FocalLoss,
+    MimeLoss,
+    NegativeMimeLoss,
+    TopKLoss,
+)
 from metriseg.losses.region import (
     DiceLoss,
     FocalTverskyLoss,
@@ -24,12 +38,17 @@ from metriseg.losses.region import (
 from metriseg.losses.wasserstein import GeneralizedWassersteinDiceLoss
 
 __all__ = [
+    "ActiveContourLoss",
+    "BoundaryAwareLoss",
+    "BoundaryDoULoss",
+    "BoundaryLoss",
     "ComboLoss",
     "CompoundLoss",
     "CrossEntropyLoss",
     "DiceCELoss",
     "DiceFocalLoss",
     "DiceLoss",
+    "DistanceMapCrossEntropyLoss",
     "ExponentialLogarithmicLoss",
     "FocalLoss",
     "FocalTverskyLoss",
@@ -44,6 +63,7 @@ __all__ = [
     "PowerDiceLoss",
     "PowerJaccardLoss",
     "RegionLoss",
+    "RegionWiseLoss",
     "SegmentationLoss",
     "SensitivitySpecificityLoss",
     "TableLoss",
