@@ -37,9 +37,9 @@ class Detectron2Convention(Convention):
 
     note: ClassVar[str] = """In Detectron2: ``loss_weight`` (>= 0, default 1.0) multiplies the loss;
 ``ignore_index`` is the head's ``ignore_value``; ``activation`` and ``smooth`` default to what the
-head that owns the loss needs: "sigmoid" and 1.0 in a mask head, "softmax" and 1e-5 in a semantic
-head. In a mask head ``class_weight`` has a number for every category and weighs the regions of
-that category: the mean over regions becomes a weighted mean, or, for a region loss with
+head that owns the loss needs: "sigmoid" and 1.0 in a mask head, "softmax" and the core's default
+in a semantic head. In a mask head ``class_weight`` has a number for every category and weighs the
+regions of that category: the mean over regions becomes a weighted mean, or, for a region loss with
 ``per_image=False``, a region of weight 2 counts as two."""
 
     foreign_words: ClassVar[Mapping[str, str]] = {
@@ -87,13 +87,13 @@ that category: the mean over regions becomes a weighted mean, or, for a region l
             self.activation = arguments["activation"]
 
     def settle(
-        self, *, activation: str, smooth: float, log_as: str, categories: int | None = None
+        self, *, activation: str, smooth: float | None, log_as: str, categories: int | None = None
     ) -> None:
         """Fill in what the user left to the head that owns this loss; called as it is built.
 
         Args:
             activation: where none was given.
-            smooth: where none was given.
+            smooth: where none was given; None leaves the loss its own.
             log_as: the loss's key in the head's result.
             categories: of a mask head, whose regions ``class_weight`` then weighs.
 
@@ -105,7 +105,7 @@ that category: the mean over regions becomes a weighted mean, or, for a region l
         given = self.arguments()
         if given["activation"] is None:
             self.activation = _first_possible(self, activation)
-        if "smooth" in given and given["smooth"] is None:
+        if smooth is not None and "smooth" in given and given["smooth"] is None:
             self.smooth = smooth
         if categories is not None and self.class_weight is not None:
             if self.class_weight.numel() != categories:
@@ -189,7 +189,7 @@ the head. Schedules count iterations."""
         self.log_as = self.name
 
     def settle(
-        self, *, activation: str, smooth: float, log_as: str, categories: int | None = None
+        self, *, activation: str, smooth: float | None, log_as: str, categories: int | None = None
     ) -> None:
         self.log_as = log_as
         for name, term in zip(self.term_names, self.terms, strict=True):

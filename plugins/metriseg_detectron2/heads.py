@@ -130,7 +130,7 @@ class MetrisegSemSegFPNHead(SemSegFPNHead):
             stem="loss_sem_seg",
             num_channels=num_classes,
             activation="softmax",
-            smooth=1e-5,
+            smooth=None,
         )
 
     @classmethod

@@ -23,7 +23,7 @@ class LossModules(nn.ModuleList):
         stem: the stock loss's key.
         num_channels: of the logits that the losses will see.
         activation: for losses that were given none.
-        smooth: for losses that were given none.
+        smooth: for losses that were given none; None leaves them their own.
         num_categories: of a mask head; the regions' category is then the map ``CATEGORY``.
 
     Raises:
@@ -38,7 +38,7 @@ class LossModules(nn.ModuleList):
         stem: str,
         num_channels: int,
         activation: str,
-        smooth: float,
+        smooth: float | None,
         num_categories: int | None = None,
     ) -> None:
         super().__init__()

@@ -18,16 +18,37 @@ _bind_compound = binder(CompoundConvention, __name__)
 
 CrossEntropyLoss = _register(_bind(core.CrossEntropyLoss))
 FocalLoss = _register(_bind(core.FocalLoss))
+TopKLoss = _register(_bind(core.TopKLoss))
+DistanceMapCrossEntropyLoss = _register(_bind(core.DistanceMapCrossEntropyLoss))
 MimeLoss = _register(_bind(core.MimeLoss))
 NegativeMimeLoss = _register(_bind(core.NegativeMimeLoss))
 DiceLoss = _register(_bind(core.DiceLoss))
 JaccardLoss = _register(_bind(core.JaccardLoss))
 PowerJaccardLoss = _register(_bind(core.PowerJaccardLoss))
 TverskyLoss = _register(_bind(core.TverskyLoss))
+LogCoshDiceLoss = _register(_bind(core.LogCoshDiceLoss))
+PowerDiceLoss = _register(_bind(core.PowerDiceLoss))
+FocalTverskyLoss = _register(_bind(core.FocalTverskyLoss))
+SensitivitySpecificityLoss = _register(_bind(core.SensitivitySpecificityLoss))
+GeneralizedDiceLoss = _register(_bind(core.GeneralizedDiceLoss))
+PenaltyGeneralizedDiceLoss = _register(_bind(core.PenaltyGeneralizedDiceLoss))
+GeneralizedWassersteinDiceLoss = _register(_bind(core.GeneralizedWassersteinDiceLoss))
+BoundaryLoss = _register(_bind(core.BoundaryLoss))
+RegionWiseLoss = _register(_bind(core.RegionWiseLoss))
+BoundaryDoULoss = _register(_bind(core.BoundaryDoULoss))
+ActiveContourLoss = _register(_bind(core.ActiveContourLoss))
 CompoundLoss = _register(_bind_compound(core.CompoundLoss))
+DiceCELoss = _register(_bind(core.DiceCELoss))
+DiceFocalLoss = _register(_bind(core.DiceFocalLoss))
+ComboLoss = _register(_bind(core.ComboLoss))
+ExponentialLogarithmicLoss = _register(_bind(core.ExponentialLogarithmicLoss))
+UnifiedFocalLoss = _register(_bind(core.UnifiedFocalLoss))
 
 #: Losses of the core that no head of Detectron2 can offer -> why.
-UNSUPPORTED: dict[str, str] = {}
+UNSUPPORTED: dict[str, str] = {
+    "BoundaryAwareLoss": "its channels are bins of distance: a mask head has one channel a region,"
+    " and the semantic head takes channels for classes",
+}
 
 
 def __getattr__(name: str) -> None:

@@ -8,20 +8,43 @@ from metriseg_mmseg.convention import CompoundConvention, MMSegConvention
 from metriseg_mmseg.registry import MODELS
 
 #: Losses that MMSegmentation can't be offered, with the reason.
-UNSUPPORTED: dict[str, str] = {}
+UNSUPPORTED: dict[str, str] = {
+    "BoundaryAwareLoss": "its channels are bins of distance, and the heads take them for classes",
+}
 
+_register = MODELS.register_module()
 _bind = core.binder(MMSegConvention, __name__)
 _bind_compound = core.binder(CompoundConvention, __name__)
 
-CrossEntropyLoss = MODELS.register_module(module=_bind(core.CrossEntropyLoss))
-FocalLoss = MODELS.register_module(module=_bind(core.FocalLoss))
-MimeLoss = MODELS.register_module(module=_bind(core.MimeLoss))
-NegativeMimeLoss = MODELS.register_module(module=_bind(core.NegativeMimeLoss))
-DiceLoss = MODELS.register_module(module=_bind(core.DiceLoss))
-JaccardLoss = MODELS.register_module(module=_bind(core.JaccardLoss))
-PowerJaccardLoss = MODELS.register_module(module=_bind(core.PowerJaccardLoss))
-TverskyLoss = MODELS.register_module(module=_bind(core.TverskyLoss))
-CompoundLoss = MODELS.register_module(module=_bind_compound(core.CompoundLoss))
+CrossEntropyLoss = _register(_bind(core.CrossEntropyLoss))
+FocalLoss = _register(_bind(core.FocalLoss))
+TopKLoss = _register(_bind(core.TopKLoss))
+DistanceMapCrossEntropyLoss = _register(_bind(core.DistanceMapCrossEntropyLoss))
+MimeLoss = _register(_bind(core.MimeLoss))
+NegativeMimeLoss = _register(_bind(core.NegativeMimeLoss))
+DiceLoss = _register(_bind(core.DiceLoss))
+JaccardLoss = _register(_bind(core.JaccardLoss))
+PowerJaccardLoss = _register(_bind(core.PowerJaccardLoss))
+TverskyLoss = _register(_bind(core.TverskyLoss))
+LogCoshDiceLoss = _register(_bind(core.LogCoshDiceLoss))
+PowerDiceLoss = _register(_bind(core.PowerDiceLoss))
+FocalTverskyLoss = _register(_bind(core.FocalTverskyLoss))
+SensitivitySpecificityLoss = _register(_bind(core.SensitivitySpecificityLoss))
+GeneralizedDiceLoss = _register(_bind(core.GeneralizedDiceLoss))
+PenaltyGeneralizedDiceLoss = _register(_bind(core.PenaltyGeneralizedDiceLoss))
+GeneralizedWassersteinDiceLoss = MODELS.register_module(
+    module=_bind(core.GeneralizedWassersteinDiceLoss)
+)
+BoundaryLoss = _register(_bind(core.BoundaryLoss))
+RegionWiseLoss = _register(_bind(core.RegionWiseLoss))
+BoundaryDoULoss = _register(_bind(core.BoundaryDoULoss))
+ActiveContourLoss = _register(_bind(core.ActiveContourLoss))
+CompoundLoss = _register(_bind_compound(core.CompoundLoss))
+DiceCELoss = _register(_bind(core.DiceCELoss))
+DiceFocalLoss = _register(_bind(core.DiceFocalLoss))
+ComboLoss = _register(_bind(core.ComboLoss))
+ExponentialLogarithmicLoss = _register(_bind(core.ExponentialLogarithmicLoss))
+UnifiedFocalLoss = _register(_bind(core.UnifiedFocalLoss))
 
 
 def __getattr__(name: str) -> None:

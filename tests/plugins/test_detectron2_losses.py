@@ -137,7 +137,7 @@ def test_yaml_builds_what_the_constructor_builds():
         (["DiceLoss"], r"LOSSES\[0\] must be a mapping with NAME.*got 'DiceLoss'"),
         ([{"SMOOTH": 1.0}], r"LOSSES\[0\] must be a mapping with NAME"),
         ([{"NAME": "DiceLos"}], r"LOSSES\[0\]\.NAME: .*did you mean 'DiceLoss'"),
-        ([{"NAME": "DiceLoss"}, {"NAME": "Wasserstein"}], r"LOSSES\[1\]\.NAME: .*TverskyLoss"),
+        ([{"NAME": "DiceLoss"}, {"NAME": "Unknown"}], r"LOSSES\[1\]\.NAME: .*TverskyLoss"),
         ([{"NAME": "TverskyLoss", "FN_WIEGHT": 1}], "did you mean 'FN_WEIGHT'"),
         ([{"NAME": "TverskyLoss", "fn_weight": 1}], "did you mean 'FN_WEIGHT'"),
         ([{"NAME": "TverskyLoss", "ALPHA": 1}], "'fp_weight'"),
