@@ -5,7 +5,9 @@ from metriseg.batch import Batch
 from metriseg.binding import Convention, binder
 from metriseg.catalogue import CATALOGUE, Entry
 from metriseg.losses import (
+    CenterLoss,
     CompoundLoss,
+    ConditionalBoundaryLoss,
     CrossEntropyLoss,
     DiceLoss,
     FocalLoss,
@@ -15,8 +17,11 @@ from metriseg.losses import (
     PixelLoss,
     PowerJaccardLoss,
     RegionLoss,
+    RegionMutualInformationLoss,
+    RobustTLoss,
     SegmentationLoss,
     TableLoss,
+    TripletLoss,
     TverskyLoss,
 )
 from metriseg.statistics import RegionStatistics, region_statistics
@@ -27,7 +32,9 @@ __version__ = "0.1.0"
 __all__ = [
     "CATALOGUE",
     "Batch",
+    "CenterLoss",
     "CompoundLoss",
+    "ConditionalBoundaryLoss",
     "Convention",
     "CrossEntropyLoss",
     "DiceLoss",
@@ -39,9 +46,12 @@ __all__ = [
     "PixelLoss",
     "PowerJaccardLoss",
     "RegionLoss",
+    "RegionMutualInformationLoss",
     "RegionStatistics",
+    "RobustTLoss",
     "SegmentationLoss",
     "TableLoss",
+    "TripletLoss",
     "TverskyLoss",
     "UnknownArgumentError",
     "binder",

@@ -108,6 +108,17 @@ def label(name: str, value: int | None) -> int | None:
         raise ValueError(f"{name} must be an integer or None, got {value!r}") from None
 
 
+def whole_number(name: str, value: int, *, low: int) -> int:
+    """``value`` as an integer that is at least ``low``."""
+    try:
+        result = operator.index(value)
+    except TypeError:
+        raise ValueError(f"{name} must be a whole number >= {low}, got {value!r}") from None
+    if result < low:
+        raise ValueError(f"{name} must be a whole number >= {low}, got {value!r}")
+    return result
+
+
 def smoothing(value: float | tuple[float, float]) -> tuple[float, float]:
     """``smooth`` as the pair (added to the numerator, added to the denominator)."""
     pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
