@@ -75,7 +75,7 @@ def _dice_and_cross_entropy(**common: Any) -> SegmentationLoss:
     return losses.CompoundLoss(terms, weights=[1.0, 0.5])
 
 
-_PIXEL = (
+_PIXEL: tuple[Entry, ...] = (
     _entry(
         losses.CrossEntropyLoss,
         "pixel",
@@ -125,7 +125,7 @@ _PIXEL = (
     ),
 )
 
-_REGION = (
+_REGION: tuple[Entry, ...] = (
     _entry(
         losses.DiceLoss,
         "region",
@@ -206,9 +206,27 @@ _REGION = (
         soft_targets=False,
         min_classes=2,
     ),
+    _entry(
+        losses.RegionMutualInformationLoss,
+        "region",
+        "bce_weight BCE + (1 - bce_weight) ln det(Syy - Syp Spp^-1 Spy) / (2 d) over windows",
+        "Zhao et al. 2019",
+        "arXiv:1910.12037",
+        perfect=None,
+        monotone=False,
+        spatial=True,
+    ),
+    _entry(
+        losses.RobustTLoss,
+        "region",
+        "-ln Student-t density of an image's residuals p - t",
+        "Gonzalez-Jimenez et al. 2023",
+        "arXiv:2306.00753",
+        perfect=None,
+    ),
 )
 
-_BOUNDARY = (
+_BOUNDARY: tuple[Entry, ...] = (
     _entry(
         losses.BoundaryLoss,
         "boundary",
@@ -262,9 +280,23 @@ _BOUNDARY = (
         monotone=False,
         spatial=True,
     ),
+    _entry(
+        losses.ConditionalBoundaryLoss,
+        "boundary",
+        "|x - mean x'|^2 / D, (cos(x, x') - [y = y'])^2 and CE(mean z') over right neighbours x'",
+        "Wu et al. 2023",
+        "doi:10.1109/TIP.2023.3290519",
+        perfect=None,
+        monotone=False,
+        stop_gradient=True,
+        spatial=True,
+        features=True,
+        soft_targets=False,
+        min_classes=2,
+    ),
 )
 
-_COMPOUND = (
+_COMPOUND: tuple[Entry, ...] = (
     _entry(
         losses.CompoundLoss,
         "compound",
@@ -310,7 +342,31 @@ _COMPOUND = (
     ),
 )
 
-_EMBEDDING: tuple[Entry, ...] = ()
+_EMBEDDING: tuple[Entry, ...] = (
+    _entry(
+        losses.TripletLoss,
+        "embedding",
+        "max(|a - p|^2 - |a - n|^2 + margin, 0)",
+        "Schroff et al. 2015",
+        "arXiv:1503.03832",
+        monotone=False,
+        # which pixels are looked at depends on where they stand, and a pixel is no positive of
+        # itself, so that one of weight 2 isn't two
+        spatial=True,
+        features=True,
+        soft_targets=False,
+    ),
+    _entry(
+        losses.CenterLoss,
+        "embedding",
+        "|x - c_y|^2 / 2",
+        "Wen et al. 2016",
+        "doi:10.1007/978-3-319-46478-7_31",
+        stop_gradient=True,
+        features=True,
+        soft_targets=False,
+    ),
+)
 
 CATALOGUE: dict[str, Entry] = {
     entry.name: entry for entry in (*_PIXEL, *_REGION, *_BOUNDARY, *_COMPOUND, *_EMBEDDING)

@@ -254,6 +254,78 @@ def region_wise(map: str) -> Callable[[dict[str, Any]], Any]:
     )
 
 
+def window_information(record: dict[str, Any]) -> torch.Tensor:
+    """Region mutual information alone, from the record's own window and epsilon."""
+    params = record["params"]
+    arguments = {"downsample": params["downsample"], "epsilon": params["alpha"]}
+    return by_class(
+        "RegionMutualInformationLoss", radius=params["radius"], bce_weight=0.0, **arguments
+    )(record)
+
+
+def student_t(record: dict[str, Any]) -> torch.Tensor:
+    params = record["params"]
+    return by_class(
+        "RobustTLoss",
+        log_degrees=params["log_nu"],
+        log_precision=params["log_precision"],
+        epsilon=params["epsilon"],
+    )(record)
+
+
+def conditional_boundary(**weights: float) -> Callable[[dict[str, Any]], torch.Tensor]:
+    """One term of the conditional boundary loss, of a prediction given as labels.
+
+    All pixels of these records are boundary pixels.
+    """
+
+    def value(record: dict[str, Any]) -> torch.Tensor:
+        maps = record["maps"]
+        assert np.all(maps["boundary"])
+        features = torch.tensor(maps["features_HWD"], dtype=torch.float64).movedim(-1, 0)[None]
+        labels = torch.tensor(maps["prediction"])[None]
+        logits = torch.nn.functional.one_hot(labels, 2).movedim(-1, 1).double()
+        zero = {"center_weight": 0.0, "pair_weight": 0.0, "classification_weight": 0.0}
+        loss = metriseg.ConditionalBoundaryLoss(record["params"]["window"], **zero | weights)
+        return loss(logits, truth(record), features=features)
+
+    return value
+
+
+def triplet_functional(record: dict[str, Any]) -> torch.Tensor:
+    anchor, positive, negative = (
+        torch.tensor(record["maps"][name], dtype=torch.float64)
+        for name in ("anchor", "positive", "negative")
+    )
+    power = 1 if record["params"]["distance"] == "euclidean" else 2
+    near, far = ((anchor - other).norm() ** power for other in (positive, negative))
+    return F.triplet(near, far, record["params"]["margin"])
+
+
+def kept_centers(record: dict[str, Any], reduction: str) -> tuple[Any, torch.Tensor, torch.Tensor]:
+    """A center loss with the record's centres, its features as one row of pixels, its labels."""
+    maps = record["maps"]
+    loss = metriseg.CenterLoss(2, 2, reduction=reduction).double()
+    loss.centers.copy_(torch.tensor(maps["centers"]))
+    features = torch.tensor(maps["features"], dtype=torch.float64).T[None]
+    return loss, features, torch.tensor(maps["labels"])[None]
+
+
+def center_value(reduction: str) -> Callable[[dict[str, Any]], torch.Tensor]:
+    def value(record: dict[str, Any]) -> torch.Tensor:
+        loss, features, labels = kept_centers(record, reduction)
+        return loss(torch.zeros_like(features), labels, features=features)
+
+    return value
+
+
+def center_update(record: dict[str, Any]) -> torch.Tensor:
+    loss, features, labels = kept_centers(record, "mean")
+    assert loss.update_rate == record["params"]["alpha"]
+    loss.update(torch.zeros_like(features), labels, features=features)
+    return loss.centers
+
+
 WEIGHTS = [0.2, 0.3, 0.5]
 CONFUSIONS = [[0.0, 1.0, 1.0], [1.0, 0.0, 0.5], [1.0, 0.5, 0.0]]
 
@@ -356,6 +428,20 @@ CASES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "rw_boundary": region_wise("boundary"),
     "active_contour": by_class("ActiveContourLoss"),
     "active_contour_perfect": by_class("ActiveContourLoss"),
+    "rmi_r1": window_information,
+    "rmi_r1_perfect": window_information,
+    "rmi_r1_uninformative": window_information,
+    "rmi_r2": window_information,
+    "tloss_identity": student_t,
+    "tloss_author_code": student_t,
+    "tloss_perfect": student_t,
+    "cbl_a2c": conditional_boundary(center_weight=1.0),
+    "cbl_a2pn": conditional_boundary(pair_weight=1.0),
+    "triplet": triplet_functional,
+    "triplet_torch_style": triplet_functional,
+    "center_mean": center_value("mean"),
+    "center_sum": center_value("sum"),
+    "center_update": center_update,
 }
 for _extreme in ("perfect", "worst"):
     CASES |= {

@@ -50,7 +50,7 @@ def assert_equals_oracle(
         ignore_index=ignore_index,
         **hyperparameters,
     )
-    actual = loss(logits, target, weight=weight).numpy()
+    actual = loss(logits, target, weight=weight).detach().numpy()
     np.testing.assert_allclose(actual.reshape(np.shape(expected)), expected, **TOLERANCE)
 
 
@@ -242,6 +242,18 @@ HYPERPARAMETERS: list[tuple[str, dict[str, Any]]] = [
     ("PowerJaccardLoss", {"power": 1.0}),
     ("PowerJaccardLoss", {"power": 1.75}),
     ("PowerJaccardLoss", {"power": 2.0}),
+    ("ConditionalBoundaryLoss", {"window": 3, "center_weight": 0.5, "pair_weight": 0.0}),
+    ("ConditionalBoundaryLoss", {"boundary_width": 3, "classification_weight": 3.0}),
+    ("RegionMutualInformationLoss", {"radius": 2, "downsample": None}),
+    ("RegionMutualInformationLoss", {"radius": 1, "downsample": 2, "bce_weight": 0.1}),
+    ("RegionMutualInformationLoss", {"radius": 2, "downsample": 2, "epsilon": 0.1}),
+    ("RegionMutualInformationLoss", {"radius": 3, "downsample": 1, "bce_weight": 0.0}),
+    ("RobustTLoss", {"log_degrees": -4.5, "log_precision": 1.0}),
+    ("RobustTLoss", {"log_degrees": 3.0, "log_precision": -2.0, "epsilon": 0.5}),
+    ("TripletLoss", {"mining": "hard"}),
+    ("TripletLoss", {"mining": "all", "margin": 1.0}),
+    ("TripletLoss", {"mining": "semihard", "margin": 5.0, "normalize": False}),
+    ("TripletLoss", {"samples": 15}),
     ("TverskyLoss", {"fp_weight": 0.0, "fn_weight": 1.0}),
     ("TverskyLoss", {"fp_weight": 1.0, "fn_weight": 1.0}),
     ("LogCoshDiceLoss", {"smooth": 0.0, "per_image": False}),

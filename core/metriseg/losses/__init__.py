@@ -16,7 +16,10 @@ from metriseg.losses.combination import (
     UnifiedFocalLoss,
 )
 from metriseg.losses.compound import CompoundLoss
+from metriseg.losses.conditional_boundary import ConditionalBoundaryLoss
+from metriseg.losses.embedding import CenterLoss, TripletLoss
 from metriseg.losses.generalized_dice import GeneralizedDiceLoss, PenaltyGeneralizedDiceLoss
+from metriseg.losses.mutual_information import RegionMutualInformationLoss
 from metriseg.losses.pixel import (
     CrossEntropyLoss,
     DistanceMapCrossEntropyLoss,
@@ -35,6 +38,7 @@ from metriseg.losses.region import (
     SensitivitySpecificityLoss,
     TverskyLoss,
 )
+from metriseg.losses.robust import RobustTLoss
 from metriseg.losses.wasserstein import GeneralizedWassersteinDiceLoss
 
 __all__ = [
@@ -42,8 +46,10 @@ __all__ = [
     "BoundaryAwareLoss",
     "BoundaryDoULoss",
     "BoundaryLoss",
+    "CenterLoss",
     "ComboLoss",
     "CompoundLoss",
+    "ConditionalBoundaryLoss",
     "CrossEntropyLoss",
     "DiceCELoss",
     "DiceFocalLoss",
@@ -63,11 +69,14 @@ __all__ = [
     "PowerDiceLoss",
     "PowerJaccardLoss",
     "RegionLoss",
+    "RegionMutualInformationLoss",
     "RegionWiseLoss",
+    "RobustTLoss",
     "SegmentationLoss",
     "SensitivitySpecificityLoss",
     "TableLoss",
     "TopKLoss",
+    "TripletLoss",
     "TverskyLoss",
     "UnifiedFocalLoss",
 ]

@@ -1,0 +1,109 @@
+"""What the neighbours of a boundary pixel ask of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.nn import functional as nnf
+
+from metriseg.functional.embedding import unit_vectors
+from metriseg.neighbours import window
+
+_RUNNING_MAXIMUM = {1: nnf.max_pool1d, 2: nnf.max_pool2d, 3: nnf.max_pool3d}
+
+
+def label_boundary(labels: Tensor, valid: Tensor, width: int) -> Tensor:
+    """``(N, *S)`` bool: the valid pixels with another valid label within ``width`` pixels.
+
+    Distance is that of a square window (diagonal steps count as one).
+
+    >>> import torch
+    >>> labels = torch.tensor([[0, 0, 0, 1, 1]])
+    >>> label_boundary(labels, torch.ones(1, 5, dtype=torch.bool), width=1)
+    tensor([[False, False,  True,  True, False]])
+    """
+    values = labels.float().unsqueeze(1)
+    counted = valid.unsqueeze(1)
+    highest = _running_maximum(torch.where(counted, values, -torch.inf), width)
+    lowest = -_running_maximum(torch.where(counted, -values, -torch.inf), width)
+    return ((highest > values) | (lowest < values)).squeeze(1) & valid
+
+
+def _running_maximum(values: Tensor, width: int) -> Tensor:
+    """The maximum over a square window, one axis after the other."""
+    dimensions = values.ndim - 2
+    for axis in range(dimensions):
+        side = [2 * width + 1 if other == axis else 1 for other in range(dimensions)]
+        margin = [width if other == axis else 0 for other in range(dimensions)]
+        values = _RUNNING_MAXIMUM[dimensions](values, side, stride=1, padding=margin)
+    return values
+
+
+def local_class_mean(
+    values: Tensor, labels: Tensor, chosen: Tensor, radius: int
+) -> tuple[Tensor, Tensor]:
+    """The mean over a pixel's neighbours of its own label, and how many these are.
+
+    Args:
+        values: ``(N, D, *S)``, finite.
+        labels: ``(N, *S)``.
+        chosen: ``(N, *S)`` bool, the pixels that may serve as neighbours.
+        radius: of the square window around a pixel, the pixel itself left out.
+
+    Returns:
+        ``(N, D, *S)``, 0 where there is no such neighbour, and ``(N, *S)``.
+    """
+    total, count = torch.zeros_like(values), torch.zeros_like(values[:, 0])
+    neighbours = torch.where(chosen, labels, -1)
+    space = labels.ndim - 1
+    for value, label in zip(
+        _around(values, space, radius), _around(neighbours, space, radius, fill=-1), strict=True
+    ):
+        own = label == labels
+        total = total + torch.where(own.unsqueeze(1), value, 0.0)
+        count = count + own
+    return total / count.clamp(min=1).unsqueeze(1), count
+
+
+def neighbour_similarity(
+    features: Tensor, labels: Tensor, chosen: Tensor, radius: int
+) -> tuple[Tensor, Tensor]:
+    """The costs of a pixel's directions against its neighbours', and how many these are.
+
+    A neighbour of the same label costs ``(cos - 1)^2``, one of another label ``cos^2``.
+    Wu et al. 2023, doi:10.1109/TIP.2023.3290519.
+
+    Args:
+        features: ``(N, D, *S)``, finite.
+        labels: ``(N, *S)``.
+        chosen: ``(N, *S)`` bool, the pixels that may serve as neighbours.
+        radius: of the square window around a pixel, the pixel itself left out.
+
+    Returns:
+        ``(N, *S)`` sums and numbers.
+    """
+    directions = unit_vectors(features)
+    sums, numbers = torch.zeros_like(features[:, 0]), torch.zeros_like(features[:, 0])
+    neighbours = torch.where(chosen, labels, -1)
+    space = labels.ndim - 1
+    for direction, label in zip(
+        _around(directions, space, radius), _around(neighbours, space, radius, fill=-1), strict=True
+    ):
+        cosine = (directions * direction).sum(1)
+        usable, same = label >= 0, label == labels
+        sums = sums + torch.where(usable, (cosine - same.to(cosine.dtype)).square(), 0.0)
+        numbers = numbers + usable
+    return sums, numbers
+
+
+def _around(values: Tensor, dimensions: int, radius: int, fill: float = 0.0) -> Iterator[Tensor]:
+    """The values at every neighbour in a window: views of one padded copy, ``fill`` outside."""
+    padded = nnf.pad(values, [radius] * (2 * dimensions), value=fill)
+    first = values.ndim - dimensions
+    for offset in window(radius, dimensions):
+        view = padded
+        for axis, step in enumerate(offset, start=first):
+            view = view.narrow(axis, radius + step, values.shape[axis])
+        yield view

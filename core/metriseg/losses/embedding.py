@@ -1,0 +1,293 @@
+"""Losses over the embeddings of pixels: the features given, or the logits."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from metriseg import functional as F
+from metriseg import validation
+from metriseg.batch import Activation, Batch
+from metriseg.functional import Mining
+from metriseg.losses.base import (
+    ClassWeight,
+    PixelLoss,
+    Reduction,
+    SegmentationLoss,
+    mean,
+    reduce_pixels,
+)
+from metriseg.statistics import RegionStatistics
+
+
+def embedding(batch: Batch) -> Tensor:
+    """``(N, D, *S)``: the features, or the logits where there are none; finite where ignored."""
+    if batch.features is None:
+        return batch.masked_logits
+    if batch.features.shape[2:] != batch.logits.shape[2:]:
+        raise ValueError(
+            f"features must have the spatial shape of the logits, {tuple(batch.logits.shape[2:])},"
+            f" got {tuple(batch.features.shape[2:])}: resize one of the two"
+        )
+    features = batch.features.to(batch.logits.dtype)
+    return features if batch.valid is None else torch.where(batch.valid.unsqueeze(1), features, 0.0)
+
+
+def pixel_factors(loss: SegmentationLoss, batch: Batch) -> Tensor:
+    """``(N, *S)``: every pixel's weight times that of its class, 0 where ignored."""
+    labels, factors = batch.labels, loss.class_factors(batch)
+    share = batch.logits.new_ones(labels.shape) if batch.weight is None else batch.weight
+    if factors is None:
+        return share
+    # one channel holds two labels, and has one weight
+    return share * (factors if batch.num_classes == 1 else factors[labels])
+
+
+def num_labels(batch: Batch) -> int:
+    """How many labels there can be: one channel has two."""
+    return max(batch.num_classes, 2)
+
+
+class TripletLoss(SegmentationLoss):
+    r"""Triplet loss: a pixel is closer to those of its class than to others, by a margin.
+
+    .. math:: \ell_{apn} = \max(\|x_a - x_p\|^2 - \|x_a - x_n\|^2 + m,\ 0)
+
+    averaged over the triplets of an anchor a, a positive p of its class and a negative n of
+    another, which may stand in other images. Values lie in :math:`[0, \infty)`; a perfect
+    prediction has 0 if it sets the classes' embeddings more than the margin apart. Embeddings are
+    the ``features`` given to the call, or the logits. Shapes as in
+    :class:`~metriseg.losses.base.SegmentationLoss`.
+
+    A batch has too many triplets to look at: of every class the same number of pixels is taken,
+    evenly spaced in the order of images and pixels, without chance. A pixel's weight, and that of
+    its class, is its share in the mean as an anchor.
+
+    Args:
+        margin: m >= 0.
+        mining: "semihard" for every positive with the closest negative beyond it (the farthest
+            negative where none is), "hard" for an anchor's farthest positive with its closest
+            negative, "all" for all triplets.
+        samples: how many pixels of a batch are looked at, >= 2; distances take memory of its
+            square.
+        normalize: whether embeddings are brought to length 1 first.
+        activation: "softmax", "sigmoid" or "identity", what the logits are; it changes nothing.
+        ignore_index: label of the pixels that don't count.
+        class_weight: C numbers >= 0, of the anchor's class; the mean divides by their sum.
+        include_background: False leaves out anchors of class 0.
+        reduction: "mean", "sum" or "none", then ``(N, *S)`` with the sum of each anchor's triplets.
+
+    Raises:
+        ValueError: for soft labels, for an argument outside its domain, and for logits, targets,
+            weights or features of the wrong shape, type or range.
+
+    Source: Schroff et al. 2015, "FaceNet: a unified embedding for face recognition and
+    clustering", arXiv:1503.03832.
+
+    >>> import torch
+    >>> loss = TripletLoss(margin=3.5, normalize=False, activation="sigmoid")
+    >>> x = torch.tensor([[[0., 1., 2.]]])   # 1 - 4 + 3.5 = 0.5 and 1 - 1 + 3.5
+    >>> loss(x, torch.tensor([[0, 0, 1]]))
+    tensor(2.)
+    """
+
+    def __init__(
+        self,
+        margin: float = 0.2,
+        mining: Mining = "semihard",
+        samples: int = 1024,
+        normalize: bool = True,
+        *,
+        activation: Activation = "softmax",
+        ignore_index: int | None = None,
+        class_weight: ClassWeight = None,
+        include_background: bool = True,
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__(
+            activation=activation,
+            ignore_index=ignore_index,
+            class_weight=class_weight,
+            include_background=include_background,
+            reduction=reduction,
+        )
+        self.margin = validation.number("margin", margin, low=0.0)
+        validation.one_of("mining", mining, ("semihard", "hard", "all"))
+        self.mining = mining
+        self.samples = validation.whole_number("samples", samples, low=2)
+        self.normalize = bool(normalize)
+
+    def evaluate(self, batch: Batch) -> Tensor:
+        """``(N, *S)``: the sum of each anchor's triplets."""
+        return self._triplets(batch)[0]
+
+    def reduced(
+        self, batch: Batch, reduction: Reduction, statistics: RegionStatistics | None
+    ) -> Tensor:
+        sums, numbers = self._triplets(batch)
+        factors = pixel_factors(self, batch)
+        return reduce_pixels(sums, factors, reduction, (numbers * factors).sum())
+
+    def _triplets(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """``(N, *S)`` twice: sums and numbers of each anchor's triplets."""
+        labels = batch.labels
+        valid = torch.ones_like(labels, dtype=torch.bool) if batch.valid is None else batch.valid
+        chosen = F.evenly_spaced_by_class(
+            labels.flatten(), valid.flatten(), num_labels(batch), self.samples
+        )
+        taken, places = chosen >= 0, chosen.clamp(min=0)
+        features = embedding(batch).flatten(2)
+        pixels = max(features.shape[2], 1)
+        image = torch.div(places, pixels, rounding_mode="floor")
+        # in float64: distances are differences of squares
+        vectors = features[image, :, places % pixels].double()
+        if self.normalize:
+            vectors = F.unit_vectors(vectors)
+        found = F.mined_triplets(
+            F.squared_distances(vectors),
+            labels.flatten()[places],
+            taken,
+            self.margin,
+            self.mining,
+        )
+        sums, numbers = (
+            features.new_zeros(labels.numel())
+            .scatter_add(0, places, value.to(features.dtype))
+            .view_as(labels)
+            for value in found
+        )
+        return sums, numbers
+
+
+class CenterLoss(PixelLoss):
+    r"""Center loss: half the squared distance of every pixel to the centre of its class.
+
+    .. math:: \ell = \tfrac12\, w_y\, \|x - c_y\|^2
+
+    at every pixel, averaged over the valid pixels. Values lie in :math:`[0, \infty)`; a perfect
+    prediction has 0 if it takes all pixels of a class to their centre. It draws a class together
+    and doesn't set classes apart, so add it to a loss that does, with a small weight (the authors'
+    is 0.003). Embeddings are the ``features`` given to the call, or the logits. Shapes as in
+    :class:`~metriseg.losses.base.SegmentationLoss`.
+
+    Without ``num_classes`` and ``dimensions`` the centre of a class is the mean of its pixels in
+    the batch. With both, centres are state, which begins at zero, is saved with the network, and
+    is moved by :meth:`update` alone: call it after every step. Either way no gradient goes through
+    them.
+
+    Args:
+        num_classes: how many centres there are, 2 for one channel; None for those of the batch.
+        dimensions: D, the number of features; given together with ``num_classes``.
+        update_rate: in [0, 1], how far :meth:`update` moves the centres.
+        activation: "softmax", "sigmoid" or "identity", what the logits are; it changes nothing.
+        ignore_index: label of the pixels that don't count.
+        class_weight: C numbers >= 0.
+        include_background: False gives class 0 weight zero.
+        reduction: "mean", "sum" or "none", then ``(N, *S)``.
+
+    Raises:
+        ValueError: for soft labels, for an argument outside its domain, and for logits, targets,
+            weights or features of the wrong shape, type or range.
+
+    Source: Wen et al. 2016, "A discriminative feature learning approach for deep face
+    recognition", doi:10.1007/978-3-319-46478-7_31.
+
+    >>> import torch
+    >>> x = torch.tensor([[[1., 3., 7.], [0., 0., 0.]]])   # centres (2, 0) and (7, 0)
+    >>> CenterLoss()(x, torch.tensor([[0, 0, 1]]))
+    tensor(0.3333)
+    """
+
+    centers: Tensor | None
+
+    def __init__(
+        self,
+        num_classes: int | None = None,
+        dimensions: int | None = None,
+        update_rate: float = 0.5,
+        *,
+        activation: Activation = "softmax",
+        ignore_index: int | None = None,
+        class_weight: ClassWeight = None,
+        include_background: bool = True,
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__(
+            activation=activation,
+            ignore_index=ignore_index,
+            class_weight=class_weight,
+            include_background=include_background,
+            reduction=reduction,
+        )
+        if (num_classes is None) != (dimensions is None):
+            raise ValueError(
+                "num_classes and dimensions belong together: give both for centres that are kept,"
+                f" neither for those of the batch, got {num_classes!r} and {dimensions!r}"
+            )
+        self.num_classes, self.dimensions = num_classes, dimensions
+        self.update_rate = validation.number("update_rate", update_rate, low=0.0, high=1.0)
+        centers = None
+        if num_classes is not None and dimensions is not None:
+            self.num_classes = validation.whole_number("num_classes", num_classes, low=2)
+            self.dimensions = validation.whole_number("dimensions", dimensions, low=1)
+            centers = torch.zeros(self.num_classes, self.dimensions)
+        self.register_buffer("centers", centers)
+
+    @torch.no_grad()
+    def update(
+        self,
+        logits: Tensor,
+        target: Tensor,
+        *,
+        weight: Tensor | None = None,
+        features: Tensor | None = None,
+    ) -> None:
+        """Move the centres toward the means of a batch's classes; arguments as for the call.
+
+        Raises:
+            ValueError: without centres of its own, and for arguments of the wrong shape or type.
+        """
+        if self.centers is None:
+            raise ValueError(
+                "num_classes and dimensions are None: the centres are the batch's means, there is"
+                " nothing to update"
+            )
+        batch = Batch.from_tensors(
+            logits,
+            target,
+            activation=self.activation,
+            ignore_index=self.ignore_index,
+            weight=weight,
+            features=features,
+        )
+        values = embedding(batch)
+        centers = self._kept(self.centers, batch, values)
+        sums, mass = self._sums(batch, values)
+        self.centers.copy_(F.updated_centers(centers, sums, mass, self.update_rate))
+
+    def evaluate(self, batch: Batch) -> Tensor:
+        labels, values = batch.labels, embedding(batch)
+        if self.centers is None:
+            sums, mass = self._sums(batch, values.detach())
+            centers = mean(sums, mass.unsqueeze(1))
+        else:
+            centers = self._kept(self.centers, batch, values)
+        costs = F.center(values, centers, labels)
+        factors = self.class_factors(batch)
+        if factors is None:
+            return costs
+        return costs * (factors if batch.num_classes == 1 else factors[labels])
+
+    def _sums(self, batch: Batch, values: Tensor) -> tuple[Tensor, Tensor]:
+        weight = values.new_ones(batch.labels.shape) if batch.weight is None else batch.weight
+        return F.class_sums(values, batch.labels, weight, num_labels(batch))
+
+    def _kept(self, centers: Tensor, batch: Batch, values: Tensor) -> Tensor:
+        """The centres, for features of the shape that they are for."""
+        expected, found = tuple(centers.shape), (num_labels(batch), values.shape[1])
+        if expected != found:
+            raise ValueError(
+                f"the centres are for (num_classes, dimensions) = {expected}, got logits and"
+                f" features with {found}"
+            )
+        return centers.to(values)
