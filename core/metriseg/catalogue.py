@@ -355,6 +355,7 @@ _EMBEDDING: tuple[Entry, ...] = (
         spatial=True,
         features=True,
         soft_targets=False,
+        min_classes=2,
     ),
     _entry(
         losses.CenterLoss,

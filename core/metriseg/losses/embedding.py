@@ -70,7 +70,7 @@ class TripletLoss(SegmentationLoss):
             negative, "all" for all triplets.
         samples: how many pixels of a batch are looked at, >= 2; distances take memory of its
             square.
-        normalize: whether embeddings are brought to length 1 first.
+        normalize: whether embeddings are brought to length 1 first; they need two numbers then.
         activation: "softmax", "sigmoid" or "identity", what the logits are; it changes nothing.
         ignore_index: label of the pixels that don't count.
         class_weight: C numbers >= 0, of the anchor's class; the mean divides by their sum.
@@ -95,7 +95,7 @@ class TripletLoss(SegmentationLoss):
         self,
         margin: float = 0.2,
         mining: Mining = "semihard",
-        samples: int = 1024,
+        samples: int = 512,
         normalize: bool = True,
         *,
         activation: Activation = "softmax",
@@ -130,6 +130,9 @@ class TripletLoss(SegmentationLoss):
 
     def _triplets(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """``(N, *S)`` twice: sums and numbers of each anchor's triplets."""
+        if self.normalize and batch.features is None:
+            # of length 1, a number is its sign: it has no slope
+            validation.enough_classes(self, batch.num_classes, 2)
         labels = batch.labels
         valid = torch.ones_like(labels, dtype=torch.bool) if batch.valid is None else batch.valid
         chosen = F.evenly_spaced_by_class(
