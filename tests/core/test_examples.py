@@ -111,6 +111,33 @@ def oracle_pixelwise_power_jaccard(record: dict[str, Any]) -> float:
     return float(np.mean(values))
 
 
+def lovasz_hinge(record: dict[str, Any]) -> torch.Tensor:
+    """A record of raw logits."""
+    z = torch.tensor(record["logits"], dtype=torch.float64)[None, None]
+    return metriseg.LovaszHingeLoss(per_image=True)(z, truth(record))
+
+
+def soft_truth(record: dict[str, Any]) -> torch.Tensor:
+    """(1, 1, H, W) from an HW record."""
+    return torch.tensor(record["target"], dtype=torch.float64)[None, None]
+
+
+def jaccard_metric(form: str) -> Callable[[dict[str, Any]], torch.Tensor]:
+    """A record of a soft target."""
+
+    def value(record: dict[str, Any]) -> torch.Tensor:
+        loss = metriseg.JaccardMetricLoss(form=form, smooth=0.0, activation="identity")
+        return loss(prediction(record), soft_truth(record))
+
+    return value
+
+
+def dice_semimetric(record: dict[str, Any]) -> torch.Tensor:
+    """|x + y| and |x - y| of a soft mask, by hand."""
+    x, y = prediction(record), soft_truth(record)
+    return F.dice_semimetric((x + y).abs().sum(), (x - y).abs().sum())
+
+
 WEIGHTS = [0.2, 0.3, 0.5]
 
 CASES: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -150,6 +177,16 @@ CASES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "power_jaccard_pixelwise": oracle_pixelwise_power_jaccard,
     "power_jaccard_p3_single": oracle_power_jaccard,
     "power_jaccard_empty": by_class("PowerJaccardLoss", power=1.5, smooth=1e-6),
+    "lovasz_softmax": by_class("LovaszSoftmaxLoss"),
+    "lovasz_softmax_present": by_class("LovaszSoftmaxLoss", classes="present"),
+    "lovasz_softmax_all": by_class("LovaszSoftmaxLoss", classes="all"),
+    "lovasz_binary": by_class("LovaszSoftmaxLoss"),
+    "lovasz_hinge": lovasz_hinge,
+    "jml1_hard": jaccard_metric("norms"),
+    "jml1_soft": jaccard_metric("norms"),
+    "jml2_soft": jaccard_metric("product"),
+    "jml_soft_perfect": jaccard_metric("norms"),
+    "dml1_soft": dice_semimetric,
     "mime_sum": by_class("MimeLoss", a=1.9, b=0.1, reduction="sum"),
     "mime_mean": by_class("MimeLoss", a=1.9, b=0.1),
     "mime_perfect_sum": by_class("MimeLoss", a=1.9, b=0.1, reduction="sum"),
@@ -168,6 +205,7 @@ for _extreme in ("perfect", "worst"):
         f"{_extreme}:iou_loss(smooth=0,macro)": by_class("JaccardLoss", smooth=0.0),
         f"{_extreme}:tversky_loss(.3,.7)": by_class("TverskyLoss", smooth=0.0),
         f"{_extreme}:power_jaccard_loss(p=1.5,macro)": by_class("PowerJaccardLoss", smooth=0.0),
+        f"{_extreme}:lovasz_softmax": by_class("LovaszSoftmaxLoss"),
         f"{_extreme}:mime_loss(sum)": by_class("MimeLoss", reduction="sum"),
         f"{_extreme}:negative_mime_loss(sum)": by_class("NegativeMimeLoss", reduction="sum"),
     }

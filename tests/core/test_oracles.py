@@ -216,6 +216,10 @@ HYPERPARAMETERS: list[tuple[str, dict[str, Any]]] = [
     ("PowerJaccardLoss", {"power": 2.0}),
     ("TverskyLoss", {"fp_weight": 0.0, "fn_weight": 1.0}),
     ("TverskyLoss", {"fp_weight": 1.0, "fn_weight": 1.0}),
+    ("LovaszSoftmaxLoss", {"classes": "all", "per_image": True}),
+    ("LovaszHingeLoss", {"classes": "present", "per_image": False}),
+    ("JaccardMetricLoss", {"form": "product"}),
+    ("JaccardMetricLoss", {"form": "norms", "smooth": (0.5, 2.0), "per_image": False}),
 ]
 
 

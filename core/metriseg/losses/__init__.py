@@ -2,6 +2,8 @@
 
 from metriseg.losses.base import PixelLoss, RegionLoss, SegmentationLoss, TableLoss
 from metriseg.losses.compound import CompoundLoss
+from metriseg.losses.jaccard_metric import JaccardMetricLoss
+from metriseg.losses.lovasz import LovaszHingeLoss, LovaszSoftmaxLoss
 from metriseg.losses.pixel import CrossEntropyLoss, FocalLoss, MimeLoss, NegativeMimeLoss
 from metriseg.losses.region import DiceLoss, JaccardLoss, PowerJaccardLoss, TverskyLoss
 
@@ -11,6 +13,9 @@ __all__ = [
     "DiceLoss",
     "FocalLoss",
     "JaccardLoss",
+    "JaccardMetricLoss",
+    "LovaszHingeLoss",
+    "LovaszSoftmaxLoss",
     "MimeLoss",
     "NegativeMimeLoss",
     "PixelLoss",
