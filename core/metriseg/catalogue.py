@@ -224,6 +224,29 @@ _REGION: tuple[Entry, ...] = (
         "arXiv:2306.00753",
         perfect=None,
     ),
+    _entry(
+        losses.LovaszSoftmaxLoss,
+        "region",
+        "sum_i m_(i) (J_i - J_(i-1)), m = |t - p| in falling order",
+        "Berman et al. 2018",
+        "arXiv:1705.08790",
+        soft_targets=False,
+    ),
+    _entry(
+        losses.LovaszHingeLoss,
+        "region",
+        "sum_i max(m_(i), 0) (J_i - J_(i-1)), m = 1 - (2 t - 1) z in falling order",
+        "Berman et al. 2018",
+        "arXiv:1705.08790",
+        soft_targets=False,
+    ),
+    _entry(
+        losses.JaccardMetricLoss,
+        "region",
+        "1 - (|p + t| - |p - t|) / (|p + t| + |p - t|)",
+        "Wang et al. 2023",
+        "arXiv:2302.05666",
+    ),
 )
 
 _BOUNDARY: tuple[Entry, ...] = (

@@ -135,9 +135,9 @@ def whole_number(name: str, value: int, *, low: int = 0) -> int:
     try:
         result = operator.index(value)
     except TypeError:
-        raise ValueError(f"{name} must be an integer >= {low}, got {value!r}") from None
+        raise ValueError(f"{name} must be a whole number >= {low}, got {value!r}") from None
     if result < low:
-        raise ValueError(f"{name} must be an integer >= {low}, got {value!r}")
+        raise ValueError(f"{name} must be a whole number >= {low}, got {value!r}")
     return result
 
 

@@ -326,6 +326,33 @@ def center_update(record: dict[str, Any]) -> torch.Tensor:
     return loss.centers
 
 
+def lovasz_hinge(record: dict[str, Any]) -> torch.Tensor:
+    """A record of raw logits."""
+    z = torch.tensor(record["logits"], dtype=torch.float64)[None, None]
+    return metriseg.LovaszHingeLoss(per_image=True)(z, truth(record))
+
+
+def soft_truth(record: dict[str, Any]) -> torch.Tensor:
+    """(1, 1, H, W) from an HW record."""
+    return torch.tensor(record["target"], dtype=torch.float64)[None, None]
+
+
+def jaccard_metric(form: str) -> Callable[[dict[str, Any]], torch.Tensor]:
+    """A record of a soft target."""
+
+    def value(record: dict[str, Any]) -> torch.Tensor:
+        loss = metriseg.JaccardMetricLoss(form=form, smooth=0.0, activation="identity")
+        return loss(prediction(record), soft_truth(record))
+
+    return value
+
+
+def dice_semimetric(record: dict[str, Any]) -> torch.Tensor:
+    """|x + y| and |x - y| of a soft mask, by hand."""
+    x, y = prediction(record), soft_truth(record)
+    return F.dice_semimetric((x + y).abs().sum(), (x - y).abs().sum())
+
+
 WEIGHTS = [0.2, 0.3, 0.5]
 CONFUSIONS = [[0.0, 1.0, 1.0], [1.0, 0.0, 0.5], [1.0, 0.5, 0.0]]
 
@@ -442,6 +469,16 @@ CASES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "center_mean": center_value("mean"),
     "center_sum": center_value("sum"),
     "center_update": center_update,
+    "lovasz_softmax": by_class("LovaszSoftmaxLoss"),
+    "lovasz_softmax_present": by_class("LovaszSoftmaxLoss", classes="present"),
+    "lovasz_softmax_all": by_class("LovaszSoftmaxLoss", classes="all"),
+    "lovasz_binary": by_class("LovaszSoftmaxLoss"),
+    "lovasz_hinge": lovasz_hinge,
+    "jml1_hard": jaccard_metric("norms"),
+    "jml1_soft": jaccard_metric("norms"),
+    "jml2_soft": jaccard_metric("product"),
+    "jml_soft_perfect": jaccard_metric("norms"),
+    "dml1_soft": dice_semimetric,
 }
 for _extreme in ("perfect", "worst"):
     CASES |= {
@@ -469,6 +506,7 @@ for _extreme in ("perfect", "worst"):
         ),
         f"{_extreme}:region_wise_loss(rectified,mean)": by_class("RegionWiseLoss"),
         f"{_extreme}:region_wise_loss(boundary,mean)": by_class("RegionWiseLoss", map="boundary"),
+        f"{_extreme}:lovasz_softmax": by_class("LovaszSoftmaxLoss"),
     }
 
 

@@ -286,6 +286,10 @@ HYPERPARAMETERS: list[tuple[str, dict[str, Any]]] = [
     ("UnifiedFocalLoss", {"focal_share": 0.75, "gamma": 0.2, "form": "symmetric"}),
     ("UnifiedFocalLoss", {"delta": 0.7, "form": "symmetric", "class_weight": CLASS_WEIGHT}),
     ("UnifiedFocalLoss", {"gamma": 0.0, "include_background": False}),
+    ("LovaszSoftmaxLoss", {"classes": "all", "per_image": True}),
+    ("LovaszHingeLoss", {"classes": "present", "per_image": False}),
+    ("JaccardMetricLoss", {"form": "product"}),
+    ("JaccardMetricLoss", {"form": "norms", "smooth": (0.5, 2.0), "per_image": False}),
 ]
 
 

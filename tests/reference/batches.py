@@ -15,6 +15,7 @@ from reference import (
     embedding,
     hausdorff,
     inverse_form,
+    lovasz,
     oracle,
     structure,
 )
@@ -26,6 +27,7 @@ SPATIAL_ORACLES = (
     boundary.ORACLES
     | hausdorff.ORACLES
     | inverse_form.ORACLES
+    | lovasz.ORACLES
     | structure.ORACLES
     | embedding.ORACLES
 )

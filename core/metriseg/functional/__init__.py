@@ -31,6 +31,12 @@ from metriseg.functional.embedding import (
     unit_vectors,
     updated_centers,
 )
+from metriseg.functional.jaccard_metric import (
+    dice_semimetric,
+    jaccard_metric,
+    jaccard_metric_of_product,
+)
+from metriseg.functional.lovasz import lovasz_jaccard
 from metriseg.functional.mutual_information import region_mutual_information
 from metriseg.functional.pixel import (
     asymmetric_focal,
@@ -89,6 +95,7 @@ __all__ = [
     "cross_entropy",
     "decode_truncated_distance",
     "dice_index",
+    "dice_semimetric",
     "difference_over_union",
     "evenly_spaced_by_class",
     "expected_over_target",
@@ -101,11 +108,14 @@ __all__ = [
     "guarded_power",
     "inverse_frequency_weights",
     "jaccard_index",
+    "jaccard_metric",
+    "jaccard_metric_of_product",
     "label_boundary",
     "label_weights",
     "largest_values",
     "local_class_mean",
     "log_cosh",
+    "lovasz_jaccard",
     "mime",
     "mined_triplets",
     "neighbour_similarity",

@@ -19,6 +19,8 @@ from metriseg.losses.compound import CompoundLoss
 from metriseg.losses.conditional_boundary import ConditionalBoundaryLoss
 from metriseg.losses.embedding import CenterLoss, TripletLoss
 from metriseg.losses.generalized_dice import GeneralizedDiceLoss, PenaltyGeneralizedDiceLoss
+from metriseg.losses.jaccard_metric import JaccardMetricLoss
+from metriseg.losses.lovasz import LovaszHingeLoss, LovaszSoftmaxLoss
 from metriseg.losses.mutual_information import RegionMutualInformationLoss
 from metriseg.losses.pixel import (
     CrossEntropyLoss,
@@ -61,7 +63,10 @@ __all__ = [
     "GeneralizedDiceLoss",
     "GeneralizedWassersteinDiceLoss",
     "JaccardLoss",
+    "JaccardMetricLoss",
     "LogCoshDiceLoss",
+    "LovaszHingeLoss",
+    "LovaszSoftmaxLoss",
     "MimeLoss",
     "NegativeMimeLoss",
     "PenaltyGeneralizedDiceLoss",
