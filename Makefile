@@ -1,6 +1,7 @@
 # make demo                        train MMSegmentation's own trainer with a loss of ours, see it learn
 # make demo FRAMEWORK=monai        the same in MONAI; FRAMEWORK=detectron2 in Detectron2
 # make test                        everything that must hold
+# make docs                        the documentation, into site/
 # make lint | make clean
 #
 # Each creates .venv and installs what it needs, once. PYTHON names the interpreter to start from.
@@ -22,10 +23,13 @@ $(BIN)/python -c 'import importlib.util as u; u.find_spec("cv2") and __import__(
   || $(PIP) --no-deps --force-reinstall opencv-python-headless
 endef
 
+# mkdocs 1 is pinned: its theme and plugins need not warn of mkdocs 2
+QUIET_MKDOCS := NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true
+
 # so small networks gain nothing from threads, and on a busy machine these wait for each other
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.demo-$(FRAMEWORK) $(if $(filter detectron2,$(FRAMEWORK)),.venv/.detectron2)
@@ -40,8 +44,12 @@ lint: .venv/.test .venv/.detectron2
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: .venv/.docs
+	@$(QUIET_MKDOCS) $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "site/index.html"
+
 clean:
-	rm -rf .venv work_dirs demo build dist
+	rm -rf .venv work_dirs demo build dist site
 
 .venv/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "metriseg needs Python 3.11 or newer: make PYTHON=python3.11 …")'
@@ -61,8 +69,12 @@ $(FRAMEWORKS:%=.venv/.demo-%): .venv/.demo-%: .venv/.torch pyproject.toml constr
 	@touch $@
 
 .venv/.test: .venv/.torch pyproject.toml constraints.txt
-	@$(PIP) --editable '.[mmseg,monai,detectron2,demo,dev]'
+	@$(PIP) --editable '.[mmseg,monai,detectron2,demo,dev,docs]'
 	@$(windowless-opencv)
+	@touch $@
+
+.venv/.docs: .venv/.torch pyproject.toml constraints.txt
+	@$(PIP) --editable '.[docs]'
 	@touch $@
 
 .venv/.detectron2: .venv/.torch $(DETECTRON2_WHEEL)
