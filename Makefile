@@ -36,7 +36,7 @@ demo: .venv/.demo-$(FRAMEWORK) $(if $(filter detectron2,$(FRAMEWORK)),.venv/.det
 	@$(BIN)/python -m metriseg_$(FRAMEWORK).demo
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto
 
 lint: .venv/.test .venv/.detectron2
 	$(BIN)/ruff check .
@@ -69,7 +69,7 @@ $(FRAMEWORKS:%=.venv/.demo-%): .venv/.demo-%: .venv/.torch pyproject.toml constr
 	@touch $@
 
 .venv/.test: .venv/.torch pyproject.toml constraints.txt
-	@$(PIP) --editable '.[mmseg,monai,detectron2,demo,dev,docs]'
+	@$(PIP) --editable '.[fast,mmseg,monai,detectron2,embedding,demo,dev,docs]'
 	@$(windowless-opencv)
 	@touch $@
 
