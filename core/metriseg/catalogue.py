@@ -140,7 +140,18 @@ _REGION = (
     ),
 )
 
-_BOUNDARY: tuple[Entry, ...] = ()
+_BOUNDARY: tuple[Entry, ...] = (
+    _entry(
+        losses.InverseFormLoss,
+        "boundary",
+        "|| theta(edges of p, edges of t) - I ||",
+        "Borse et al. 2021",
+        "arXiv:2104.02745",
+        monotone=False,
+        spatial=True,
+        spatial_dimensions=(2,),
+    ),
+)
 
 _COMPOUND = (
     _entry(

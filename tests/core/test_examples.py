@@ -111,6 +111,16 @@ def oracle_pixelwise_power_jaccard(record: dict[str, Any]) -> float:
     return float(np.mean(values))
 
 
+def inverse_form_of_map(record: dict[str, Any]) -> torch.Tensor:
+    """The distance of the affine map that a network is supposed to have given."""
+    return F.inverse_form_distance(torch.tensor(record["maps"]["theta_hat"], dtype=torch.float64))
+
+
+def mean_coefficient_norm(record: dict[str, Any]) -> torch.Tensor:
+    """The mean over tiles of the norm of coefficients that are ideally 0."""
+    return F.coefficient_norm(torch.tensor(record["maps"]["coeffs"], dtype=torch.float64)).mean()
+
+
 WEIGHTS = [0.2, 0.3, 0.5]
 
 CASES: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -157,6 +167,8 @@ CASES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "neg_mime_mean": by_class("NegativeMimeLoss"),
     "dice_gradient": gradient_by_class("DiceLoss", smooth=0.0),
     "dice_gradient_perfect": gradient_by_class("DiceLoss", smooth=0.0),
+    "inverseform_euclid": inverse_form_of_map,
+    "inverseform_code": mean_coefficient_norm,
     "metric_iou": one_minus(by_class("JaccardLoss", smooth=0.0)),
     "metric_dice_coefficient": one_minus(by_class("DiceLoss", smooth=0.0)),
     "metric_jaccard_distance": by_class("JaccardLoss", smooth=0.0),

@@ -210,6 +210,8 @@ HYPERPARAMETERS: list[tuple[str, dict[str, Any]]] = [
     ("FocalLoss", {"gamma": 0.5}),
     ("FocalLoss", {"gamma": 1.0, "alpha": 0.25}),
     ("FocalLoss", {"gamma": 3.5, "alpha": 0.9, "class_weight": CLASS_WEIGHT}),
+    ("InverseFormLoss", {"tiles": (2, 1)}),
+    ("InverseFormLoss", {"tiles": (2, 3), "reduction": "none"}),
     ("MimeLoss", {"a": 0.5, "b": 2.0}),
     ("PowerJaccardLoss", {"power": 1.0}),
     ("PowerJaccardLoss", {"power": 1.75}),

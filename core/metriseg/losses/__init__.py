@@ -2,6 +2,7 @@
 
 from metriseg.losses.base import PixelLoss, RegionLoss, SegmentationLoss, TableLoss
 from metriseg.losses.compound import CompoundLoss
+from metriseg.losses.inverse_form import InverseFormLoss
 from metriseg.losses.pixel import CrossEntropyLoss, FocalLoss, MimeLoss, NegativeMimeLoss
 from metriseg.losses.region import DiceLoss, JaccardLoss, PowerJaccardLoss, TverskyLoss
 
@@ -10,6 +11,7 @@ __all__ = [
     "CrossEntropyLoss",
     "DiceLoss",
     "FocalLoss",
+    "InverseFormLoss",
     "JaccardLoss",
     "MimeLoss",
     "NegativeMimeLoss",
