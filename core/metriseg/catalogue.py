@@ -317,6 +317,16 @@ _BOUNDARY: tuple[Entry, ...] = (
         soft_targets=False,
         min_classes=2,
     ),
+    _entry(
+        losses.InverseFormLoss,
+        "boundary",
+        "|| theta(edges of p, edges of t) - I ||",
+        "Borse et al. 2021",
+        "arXiv:2104.02745",
+        monotone=False,
+        spatial=True,
+        spatial_dimensions=(2,),
+    ),
 )
 
 _COMPOUND: tuple[Entry, ...] = (

@@ -353,6 +353,16 @@ def dice_semimetric(record: dict[str, Any]) -> torch.Tensor:
     return F.dice_semimetric((x + y).abs().sum(), (x - y).abs().sum())
 
 
+def inverse_form_of_map(record: dict[str, Any]) -> torch.Tensor:
+    """The distance of the affine map that a network is supposed to have given."""
+    return F.inverse_form_distance(torch.tensor(record["maps"]["theta_hat"], dtype=torch.float64))
+
+
+def mean_coefficient_norm(record: dict[str, Any]) -> torch.Tensor:
+    """The mean over tiles of the norm of coefficients that are ideally 0."""
+    return F.coefficient_norm(torch.tensor(record["maps"]["coeffs"], dtype=torch.float64)).mean()
+
+
 WEIGHTS = [0.2, 0.3, 0.5]
 CONFUSIONS = [[0.0, 1.0, 1.0], [1.0, 0.0, 0.5], [1.0, 0.5, 0.0]]
 
@@ -479,6 +489,8 @@ CASES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "jml2_soft": jaccard_metric("product"),
     "jml_soft_perfect": jaccard_metric("norms"),
     "dml1_soft": dice_semimetric,
+    "inverseform_euclid": inverse_form_of_map,
+    "inverseform_code": mean_coefficient_norm,
 }
 for _extreme in ("perfect", "worst"):
     CASES |= {

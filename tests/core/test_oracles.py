@@ -244,6 +244,8 @@ HYPERPARAMETERS: list[tuple[str, dict[str, Any]]] = [
     ("BoundaryDoULoss", {"smooth": 0.0, "include_background": False}),
     ("BoundaryAwareLoss", {"spacing": (0.5, 2.0)}),
     ("ActiveContourLoss", {"region_weight": 3.0, "fp_weight": 0.2, "eps": 0.1}),
+    ("InverseFormLoss", {"tiles": (2, 1)}),
+    ("InverseFormLoss", {"tiles": (2, 3), "reduction": "none"}),
     ("MimeLoss", {"a": 0.5, "b": 2.0}),
     ("PowerJaccardLoss", {"power": 1.0}),
     ("PowerJaccardLoss", {"power": 1.75}),

@@ -19,6 +19,7 @@ from metriseg.losses.compound import CompoundLoss
 from metriseg.losses.conditional_boundary import ConditionalBoundaryLoss
 from metriseg.losses.embedding import CenterLoss, TripletLoss
 from metriseg.losses.generalized_dice import GeneralizedDiceLoss, PenaltyGeneralizedDiceLoss
+from metriseg.losses.inverse_form import InverseFormLoss
 from metriseg.losses.jaccard_metric import JaccardMetricLoss
 from metriseg.losses.lovasz import LovaszHingeLoss, LovaszSoftmaxLoss
 from metriseg.losses.mutual_information import RegionMutualInformationLoss
@@ -62,6 +63,7 @@ __all__ = [
     "FocalTverskyLoss",
     "GeneralizedDiceLoss",
     "GeneralizedWassersteinDiceLoss",
+    "InverseFormLoss",
     "JaccardLoss",
     "JaccardMetricLoss",
     "LogCoshDiceLoss",
