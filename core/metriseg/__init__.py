@@ -5,10 +5,14 @@ from metriseg.batch import Batch
 from metriseg.binding import Convention, binder
 from metriseg.catalogue import CATALOGUE, Entry
 from metriseg.losses import (
+    ActiveBoundaryLoss,
     CompoundLoss,
     CrossEntropyLoss,
     DiceLoss,
     FocalLoss,
+    HausdorffConvolutionLoss,
+    HausdorffDistanceTransformLoss,
+    HausdorffErosionLoss,
     JaccardLoss,
     MimeLoss,
     NegativeMimeLoss,
@@ -26,6 +30,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CATALOGUE",
+    "ActiveBoundaryLoss",
     "Batch",
     "CompoundLoss",
     "Convention",
@@ -33,6 +38,9 @@ __all__ = [
     "DiceLoss",
     "Entry",
     "FocalLoss",
+    "HausdorffConvolutionLoss",
+    "HausdorffDistanceTransformLoss",
+    "HausdorffErosionLoss",
     "JaccardLoss",
     "MimeLoss",
     "NegativeMimeLoss",

@@ -380,7 +380,8 @@ def test_a_fresh_tensor_is_returned(entry: Entry) -> None:
 
 def test_pickle_and_deepcopy(entry: Entry) -> None:
     weight = [1.0, 2.0, 3.0, 4.0]
-    loss = entry.build(**accepted(entry, class_weight=weight, activation="sigmoid"))
+    activation = activations(entry)[-1]
+    loss = entry.build(**accepted(entry, class_weight=weight, activation=activation))
     logits, target = random_logits(4), random_labels(4)
     for copied in (copy.deepcopy(loss), pickle.loads(pickle.dumps(loss))):
         assert type(copied) is type(loss)

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 import metriseg
+from metriseg import distances
 from metriseg import functional as F
 from reference import oracle
 
@@ -111,6 +112,27 @@ def oracle_pixelwise_power_jaccard(record: dict[str, Any]) -> float:
     return float(np.mean(values))
 
 
+def hausdorff_of_fields(
+    field: Callable[[torch.Tensor], torch.Tensor], *, of_prediction: bool = True
+) -> Callable[[dict[str, Any]], torch.Tensor]:
+    """The distance-transform loss with another field than the paper's."""
+
+    def value(record: dict[str, Any]) -> torch.Tensor:
+        p, t = prediction(record), truth(record)[None].double()
+        d_p = field(p > 0.5) if of_prediction else torch.zeros_like(p)
+        return F.hausdorff_distance_transform(p, t, d_p, field(t > 0.5), alpha=2.0).mean()
+
+    return value
+
+
+def active_boundary(record: dict[str, Any]) -> torch.Tensor:
+    params = record["params"]
+    loss = metriseg.ActiveBoundaryLoss(
+        params["max_N_ratio"], params["max_clip_dist"], params["label_smoothing"]
+    )
+    return loss(torch.tensor(record["logits"], dtype=torch.float64)[None], truth(record))
+
+
 WEIGHTS = [0.2, 0.3, 0.5]
 
 CASES: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -157,6 +179,15 @@ CASES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "neg_mime_mean": by_class("NegativeMimeLoss"),
     "dice_gradient": gradient_by_class("DiceLoss", smooth=0.0),
     "dice_gradient_perfect": gradient_by_class("DiceLoss", smooth=0.0),
+    "hd_dt": by_class("HausdorffDistanceTransformLoss", alpha=2.0),
+    "hd_dt_one_sided": hausdorff_of_fields(distances.distance_field, of_prediction=False),
+    "hd_dt_foreground_only": hausdorff_of_fields(distances.distance_transform),
+    "hd_er": by_class("HausdorffErosionLoss", erosions=2, threshold="linear"),
+    "hd_er_minmax": by_class("HausdorffErosionLoss", erosions=2),
+    "hd_er_thin_error": by_class("HausdorffErosionLoss"),
+    "hd_cv": by_class("HausdorffConvolutionLoss", radii=[1]),
+    "abl": active_boundary,
+    "abl_smooth": active_boundary,
     "metric_iou": one_minus(by_class("JaccardLoss", smooth=0.0)),
     "metric_dice_coefficient": one_minus(by_class("DiceLoss", smooth=0.0)),
     "metric_jaccard_distance": by_class("JaccardLoss", smooth=0.0),

@@ -37,6 +37,8 @@ class SegmentationLoss(nn.Module, abc.ABC):
     synonyms: ClassVar[Mapping[str, str]] = {}
     #: The activations under which the loss has a meaning.
     activations: ClassVar[tuple[Activation, ...]] = ("softmax", "sigmoid", "identity")
+    #: Whether the one channel of a yes-or-no problem counts even without the background.
+    lone_channel_is_foreground: ClassVar[bool] = False
 
     activation: Activation
     ignore_index: int | None
@@ -173,7 +175,7 @@ class SegmentationLoss(nn.Module, abc.ABC):
             if batch.logits.dtype == torch.float64:
                 weight = batch.logits.new_tensor(self._exact_class_weight)
             weight = self.spread_class_weight(weight.to(batch.logits), classes)
-        if self.include_background:
+        if self.include_background or (classes == 1 and self.lone_channel_is_foreground):
             return weight
         if classes == 1:
             raise ValueError("include_background=False leaves nothing of logits with one class")
@@ -201,6 +203,8 @@ class SegmentationLoss(nn.Module, abc.ABC):
 
     def num_included(self, batch: Batch) -> int:
         """The number of classes, without an excluded background."""
+        if batch.num_classes == 1 and self.lone_channel_is_foreground:
+            return 1
         return batch.num_classes - (not self.include_background)
 
     def arguments(self) -> dict[str, Any]:
