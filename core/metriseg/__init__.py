@@ -5,6 +5,7 @@ from metriseg.batch import Batch
 from metriseg.binding import Convention, binder
 from metriseg.catalogue import CATALOGUE, Entry
 from metriseg.losses import (
+    ActiveBoundaryLoss,
     ActiveContourLoss,
     BoundaryAwareLoss,
     BoundaryDoULoss,
@@ -23,6 +24,9 @@ from metriseg.losses import (
     FocalTverskyLoss,
     GeneralizedDiceLoss,
     GeneralizedWassersteinDiceLoss,
+    HausdorffConvolutionLoss,
+    HausdorffDistanceTransformLoss,
+    HausdorffErosionLoss,
     InverseFormLoss,
     JaccardLoss,
     JaccardMetricLoss,
@@ -54,6 +58,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CATALOGUE",
+    "ActiveBoundaryLoss",
     "ActiveContourLoss",
     "Batch",
     "BoundaryAwareLoss",
@@ -75,6 +80,9 @@ __all__ = [
     "FocalTverskyLoss",
     "GeneralizedDiceLoss",
     "GeneralizedWassersteinDiceLoss",
+    "HausdorffConvolutionLoss",
+    "HausdorffDistanceTransformLoss",
+    "HausdorffErosionLoss",
     "InverseFormLoss",
     "JaccardLoss",
     "JaccardMetricLoss",

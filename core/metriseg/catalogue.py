@@ -6,6 +6,7 @@ by this list: a new loss gets all of them by standing here.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -74,6 +75,8 @@ def _dice_and_cross_entropy(**common: Any) -> SegmentationLoss:
     terms = [losses.DiceLoss(**common), losses.CrossEntropyLoss(**common)]
     return losses.CompoundLoss(terms, weights=[1.0, 0.5])
 
+
+_active_boundary = functools.partial(losses.ActiveBoundaryLoss, boundary_share=0.3)
 
 _PIXEL: tuple[Entry, ...] = (
     _entry(
@@ -325,6 +328,49 @@ _BOUNDARY: tuple[Entry, ...] = (
         "arXiv:2104.02745",
         monotone=False,
         spatial=True,
+        spatial_dimensions=(2,),
+    ),
+    _entry(
+        losses.HausdorffDistanceTransformLoss,
+        "boundary",
+        "mean_c (p - t)^2 (d_p^alpha + d_t^alpha)",
+        "Karimi & Salcudean 2020",
+        "arXiv:1904.10030",
+        monotone=False,
+        spatial=True,
+        maps=("target_distance",),
+    ),
+    _entry(
+        losses.HausdorffErosionLoss,
+        "boundary",
+        "mean_c sum_k k^alpha erosion_k[(p - t)^2]",
+        "Karimi & Salcudean 2020",
+        "arXiv:1904.10030",
+        monotone=False,
+        spatial=True,
+    ),
+    _entry(
+        losses.HausdorffConvolutionLoss,
+        "boundary",
+        "mean_c sum_r r^alpha (p - t)^2 [(f(B_r t^c) + f(B_r p)) p + (f(B_r t) + f(B_r p^c)) t]",
+        "Karimi & Salcudean 2020",
+        "arXiv:1904.10030",
+        monotone=False,
+        spatial=True,
+    ),
+    _entry(
+        losses.ActiveBoundaryLoss,
+        "boundary",
+        "min(M, theta) / theta CE(KL(P_neighbour, P_i), direction to the boundary)",
+        "Wang et al. 2022",
+        "arXiv:2102.02696",
+        build=_active_boundary,
+        perfect=None,
+        monotone=False,
+        stop_gradient=True,
+        spatial=True,
+        soft_targets=False,
+        min_classes=2,
         spatial_dimensions=(2,),
     ),
 )

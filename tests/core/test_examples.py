@@ -17,6 +17,7 @@ import pytest
 import torch
 
 import metriseg
+from metriseg import distances
 from metriseg import functional as F
 from metriseg.distances import signed_distance_map
 from reference import metrics, oracle, partitions
@@ -363,6 +364,27 @@ def mean_coefficient_norm(record: dict[str, Any]) -> torch.Tensor:
     return F.coefficient_norm(torch.tensor(record["maps"]["coeffs"], dtype=torch.float64)).mean()
 
 
+def hausdorff_of_fields(
+    field: Callable[[torch.Tensor], torch.Tensor], *, of_prediction: bool = True
+) -> Callable[[dict[str, Any]], torch.Tensor]:
+    """The distance-transform loss with another field than the paper's."""
+
+    def value(record: dict[str, Any]) -> torch.Tensor:
+        p, t = prediction(record), truth(record)[None].double()
+        d_p = field(p > 0.5) if of_prediction else torch.zeros_like(p)
+        return F.hausdorff_distance_transform(p, t, d_p, field(t > 0.5), alpha=2.0).mean()
+
+    return value
+
+
+def active_boundary(record: dict[str, Any]) -> torch.Tensor:
+    params = record["params"]
+    loss = metriseg.ActiveBoundaryLoss(
+        params["max_N_ratio"], params["max_clip_dist"], params["label_smoothing"]
+    )
+    return loss(torch.tensor(record["logits"], dtype=torch.float64)[None], truth(record))
+
+
 WEIGHTS = [0.2, 0.3, 0.5]
 CONFUSIONS = [[0.0, 1.0, 1.0], [1.0, 0.0, 0.5], [1.0, 0.5, 0.0]]
 
@@ -491,6 +513,15 @@ CASES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "dml1_soft": dice_semimetric,
     "inverseform_euclid": inverse_form_of_map,
     "inverseform_code": mean_coefficient_norm,
+    "hd_dt": by_class("HausdorffDistanceTransformLoss", alpha=2.0),
+    "hd_dt_one_sided": hausdorff_of_fields(distances.distance_field, of_prediction=False),
+    "hd_dt_foreground_only": hausdorff_of_fields(distances.distance_transform),
+    "hd_er": by_class("HausdorffErosionLoss", erosions=2, threshold="linear"),
+    "hd_er_minmax": by_class("HausdorffErosionLoss", erosions=2),
+    "hd_er_thin_error": by_class("HausdorffErosionLoss"),
+    "hd_cv": by_class("HausdorffConvolutionLoss", radii=[1]),
+    "abl": active_boundary,
+    "abl_smooth": active_boundary,
 }
 for _extreme in ("perfect", "worst"):
     CASES |= {

@@ -10,6 +10,7 @@ import torch
 
 from metriseg.catalogue import Entry
 from reference import (
+    active_boundary,
     boundary,
     combination,
     embedding,
@@ -24,7 +25,8 @@ from reference import (
 FLAT = oracle.ORACLES | combination.ORACLES
 #: Oracles of arrays (N, C, *S), for losses that look at neighbours or at raw logits.
 SPATIAL_ORACLES = (
-    boundary.ORACLES
+    active_boundary.ORACLES
+    | boundary.ORACLES
     | hausdorff.ORACLES
     | inverse_form.ORACLES
     | lovasz.ORACLES

@@ -4,6 +4,15 @@ Pixel formulas map log-probabilities and a target to a value a pixel; region for
 :class:`~metriseg.statistics.RegionStatistics` to a table ``(G, C)``.
 """
 
+from metriseg.functional.active_boundary import (
+    active_boundary,
+    boundary_distance,
+    divergence,
+    label_changes,
+    nearest_direction,
+    neighbour_divergence,
+    predicted_boundary,
+)
 from metriseg.functional.boundary import (
     boundary_share,
     contour_length,
@@ -30,6 +39,11 @@ from metriseg.functional.embedding import (
     triplet,
     unit_vectors,
     updated_centers,
+)
+from metriseg.functional.hausdorff import (
+    hausdorff_convolution,
+    hausdorff_distance_transform,
+    hausdorff_erosion,
 )
 from metriseg.functional.inverse_form import (
     coefficient_norm,
@@ -88,6 +102,7 @@ from metriseg.functional.wasserstein import (
 
 __all__ = [
     "Mining",
+    "active_boundary",
     "asymmetric_focal",
     "balanced_cross_entropy",
     "binary_asymmetric_focal",
@@ -95,6 +110,7 @@ __all__ = [
     "binary_focal",
     "binary_powered_cross_entropy",
     "binary_unified_focal_tversky",
+    "boundary_distance",
     "boundary_share",
     "center",
     "class_sums",
@@ -106,6 +122,7 @@ __all__ = [
     "dice_index",
     "dice_semimetric",
     "difference_over_union",
+    "divergence",
     "edge_tiles",
     "evenly_spaced_by_class",
     "expected_over_target",
@@ -116,12 +133,16 @@ __all__ = [
     "focal_tversky",
     "generalized_dice_index",
     "guarded_power",
+    "hausdorff_convolution",
+    "hausdorff_distance_transform",
+    "hausdorff_erosion",
     "inverse_form_distance",
     "inverse_frequency_weights",
     "jaccard_index",
     "jaccard_metric",
     "jaccard_metric_of_product",
     "label_boundary",
+    "label_changes",
     "label_edges",
     "label_weights",
     "largest_values",
@@ -130,11 +151,14 @@ __all__ = [
     "lovasz_jaccard",
     "mime",
     "mined_triplets",
+    "nearest_direction",
+    "neighbour_divergence",
     "neighbour_similarity",
     "penalized_index",
     "power_dice_index",
     "power_jaccard_index",
     "powered_cross_entropy",
+    "predicted_boundary",
     "rectified_region_map",
     "region_edges",
     "region_mutual_information",

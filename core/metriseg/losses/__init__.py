@@ -1,5 +1,6 @@
 """Segmentation losses as modules."""
 
+from metriseg.losses.active_boundary import ActiveBoundaryLoss
 from metriseg.losses.base import PixelLoss, RegionLoss, SegmentationLoss, TableLoss
 from metriseg.losses.boundary import (
     ActiveContourLoss,
@@ -19,6 +20,11 @@ from metriseg.losses.compound import CompoundLoss
 from metriseg.losses.conditional_boundary import ConditionalBoundaryLoss
 from metriseg.losses.embedding import CenterLoss, TripletLoss
 from metriseg.losses.generalized_dice import GeneralizedDiceLoss, PenaltyGeneralizedDiceLoss
+from metriseg.losses.hausdorff import (
+    HausdorffConvolutionLoss,
+    HausdorffDistanceTransformLoss,
+    HausdorffErosionLoss,
+)
 from metriseg.losses.inverse_form import InverseFormLoss
 from metriseg.losses.jaccard_metric import JaccardMetricLoss
 from metriseg.losses.lovasz import LovaszHingeLoss, LovaszSoftmaxLoss
@@ -45,6 +51,7 @@ from metriseg.losses.robust import RobustTLoss
 from metriseg.losses.wasserstein import GeneralizedWassersteinDiceLoss
 
 __all__ = [
+    "ActiveBoundaryLoss",
     "ActiveContourLoss",
     "BoundaryAwareLoss",
     "BoundaryDoULoss",
@@ -63,6 +70,9 @@ __all__ = [
     "FocalTverskyLoss",
     "GeneralizedDiceLoss",
     "GeneralizedWassersteinDiceLoss",
+    "HausdorffConvolutionLoss",
+    "HausdorffDistanceTransformLoss",
+    "HausdorffErosionLoss",
     "InverseFormLoss",
     "JaccardLoss",
     "JaccardMetricLoss",
