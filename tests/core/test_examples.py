@@ -372,7 +372,7 @@ def hausdorff_of_fields(
     def value(record: dict[str, Any]) -> torch.Tensor:
         p, t = prediction(record), truth(record)[None].double()
         d_p = field(p > 0.5) if of_prediction else torch.zeros_like(p)
-        return F.hausdorff_distance_transform(p, t, d_p, field(t > 0.5), alpha=2.0).mean()
+        return F.hausdorff_distance_transform(p, t, d_p**2, field(t > 0.5) ** 2).mean()
 
     return value
 

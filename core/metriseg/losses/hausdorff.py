@@ -84,12 +84,11 @@ class HausdorffDistanceTransformLoss(PixelLoss):
             p,
             batch.dense_target[:, first:],
             self.field(p.detach() > 0.5, batch),
-            self.target_distance(batch, first),
-            self.alpha,
+            self.target_field(batch, first),
         )
         return _mean_over_counted(self, values, batch)
 
-    def target_distance(self, batch: Batch, first: int) -> Tensor:
+    def target_field(self, batch: Batch, first: int) -> Tensor:
         """Of the classes from ``first`` on, from the loader or from the target itself."""
         given = batch.maps.get("target_distance")
         if given is None:
@@ -104,11 +103,15 @@ class HausdorffDistanceTransformLoss(PixelLoss):
             given = torch.where(batch.valid.unsqueeze(1), given, 0.0)
         if validation.values_are_checked(given) and not bool((given >= 0).all()):
             raise ValueError("maps['target_distance'] must not be negative, nor NaN")
-        return given
+        return given.pow(self.alpha)
 
     def field(self, masks: Tensor, batch: Batch) -> Tensor:
         return distances.distance_field(
-            masks, self.spacing, valid=batch.valid, dtype=batch.logits.dtype
+            masks,
+            self.spacing,
+            valid=batch.valid,
+            exponent=self.alpha,
+            dtype=batch.logits.dtype,
         )
 
 
