@@ -6,6 +6,7 @@ from typing import Any
 
 from metriseg_monai import losses
 from metriseg_monai.losses import (
+    ActiveBoundaryLoss,
     ActiveContourLoss,
     BoundaryAwareLoss,
     BoundaryDoULoss,
@@ -24,6 +25,9 @@ from metriseg_monai.losses import (
     FocalTverskyLoss,
     GeneralizedDiceLoss,
     GeneralizedWassersteinDiceLoss,
+    HausdorffConvolutionLoss,
+    HausdorffDistanceTransformLoss,
+    HausdorffErosionLoss,
     InverseFormLoss,
     JaccardLoss,
     JaccardMetricLoss,
@@ -46,6 +50,7 @@ from metriseg_monai.losses import (
 )
 
 __all__ = [
+    "ActiveBoundaryLoss",
     "ActiveContourLoss",
     "BoundaryAwareLoss",
     "BoundaryDoULoss",
@@ -64,6 +69,9 @@ __all__ = [
     "FocalTverskyLoss",
     "GeneralizedDiceLoss",
     "GeneralizedWassersteinDiceLoss",
+    "HausdorffConvolutionLoss",
+    "HausdorffDistanceTransformLoss",
+    "HausdorffErosionLoss",
     "InverseFormLoss",
     "JaccardLoss",
     "JaccardMetricLoss",
