@@ -21,6 +21,7 @@ from metriseg import (
 )
 from metriseg.batch import Activation
 from metriseg.binding import keyword
+from metriseg.losses.combination import CombinedLoss
 
 #: The map in which a mask head says what each region is: ``(R,)`` int64.
 CATEGORY = "category"
@@ -98,7 +99,8 @@ regions of that category: the mean over regions becomes a weighted mean, or, for
             categories: of a mask head, whose regions ``class_weight`` then weighs.
 
         Raises:
-            ValueError: for a ``class_weight`` of another length, and for ``reduction="none"``.
+            ValueError: for a ``class_weight`` of another length or that the loss can't have there,
+                and for ``reduction="none"``.
         """
         if self.reduction == "none":
             raise ValueError("reduction must be 'mean' or 'sum' in a head, got 'none'")
@@ -112,6 +114,11 @@ regions of that category: the mean over regions becomes a weighted mean, or, for
                 raise ValueError(
                     f"class_weight must have a number for each of the {categories} categories,"
                     f" got {self.class_weight.numel()}"
+                )
+            if isinstance(self, CombinedLoss) and self.per_image:
+                raise ValueError(
+                    "class_weight can't weigh regions of a loss with two means, over regions and"
+                    " over pixels: say per_image=False, or a CompoundLoss of its terms"
                 )
             self.category_weight, self.class_weight = self.class_weight, None
 

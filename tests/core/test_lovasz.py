@@ -9,7 +9,7 @@ import metriseg
 from metriseg import functional as F
 from metriseg.functional import lovasz
 from reference.batches import IGNORE, random_labels, random_logits, random_weight
-from reference.structure import jaccard_of_errors
+from reference.lovasz import jaccard_of_errors
 
 
 def generator(seed: int = 7) -> torch.Generator:

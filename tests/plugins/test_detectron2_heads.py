@@ -262,6 +262,26 @@ def test_equal_class_weights_change_nothing(classes):
     torch.testing.assert_close(weighted, plain)
 
 
+WEIGHABLE = [
+    name
+    for name in SIMPLE
+    if metriseg.CATALOGUE[name].min_classes == 1
+    and "class_weight" in inspect.signature(getattr(metriseg, name)).parameters
+    and metriseg.CATALOGUE[name].level != "compound"
+]
+
+
+@pytest.mark.parametrize("name", WEIGHABLE)
+def test_a_category_of_weight_zero_is_not_there(name):
+    """The value is that of the other regions, whatever the loss."""
+    instances, logits = proposals(4), torch.randn(4, CATEGORIES, SIDE, SIDE)
+    instances[0].gt_classes = torch.tensor([0, 1, 2, 1])
+    others = [instances[0][torch.tensor([True, False, True, False])]]
+    expected = mask_head(getattr(plugin, name)()).mask_losses(logits[[0, 2]], others)
+    head = mask_head(getattr(plugin, name)(class_weight=[1.0, 0.0, 1.0, 1.0]))
+    torch.testing.assert_close(head.mask_losses(logits, instances), expected)
+
+
 def test_class_weights_repeat_regions_in_batch_statistics():
     """With sums over all regions, a category of weight 2 is there twice."""
     instances, logits = proposals(3), torch.randn(3, CATEGORIES, SIDE, SIDE)
@@ -281,6 +301,7 @@ def test_class_weights_repeat_regions_in_batch_statistics():
         (lambda: plugin.DiceLoss(activation="softmax"), "activation='sigmoid'"),
         (lambda: plugin.DiceLoss(include_background=False), "include_background"),
         (lambda: plugin.DiceLoss(reduction="none"), "reduction"),
+        (lambda: plugin.DiceCELoss(class_weight=[1.0] * CATEGORIES), "a CompoundLoss of its terms"),
         (
             lambda: plugin.CompoundLoss([plugin.NegativeMimeLoss()]),
             "needs logits with 3 classes",
