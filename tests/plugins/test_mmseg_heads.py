@@ -111,7 +111,10 @@ def test_two_losses_of_one_name_add_up(name: str) -> None:
 
 @pytest.mark.parametrize("name", OFFERED)
 def test_one_output_channel(name: str) -> None:
-    """A binary head has two classes and one channel, whose logit it passes on."""
+    """A binary head has two classes and one channel, whose logit it passes on.
+
+    A loss that sees thick errors alone, or none on so small an image, may have no gradient.
+    """
     if metriseg.CATALOGUE[name].min_classes > 1:
         return
     binary = head(config(name), num_classes=2, out_channels=1, threshold=0.5)
@@ -120,7 +123,9 @@ def test_one_output_channel(name: str) -> None:
     (value,) = losses.values()
     value.backward()
     assert torch.isfinite(value)
-    assert binary.conv_seg.weight.grad.abs().sum() > 0
+    slope = binary.conv_seg.weight.grad
+    assert torch.isfinite(slope).all()
+    assert slope.abs().sum() > 0 or metriseg.CATALOGUE[name].spatial
 
 
 def test_other_ignored_label() -> None:
