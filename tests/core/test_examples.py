@@ -784,3 +784,21 @@ def test_the_printed_wasserstein_loss_is_not_ours() -> None:
     assert printed_wasserstein(record) == record["expected"] == 0
     loss = by_class("GeneralizedWassersteinDiceLoss", distances=record["params"]["M"], smooth=0.0)
     assert loss(record).item() == pytest.approx(RECORDS["gwdl"]["expected"])
+
+
+@pytest.mark.parametrize(
+    ("record_id", "right"),
+    [
+        ("van_dongen_printed", compared(partitions.van_dongen)),
+        ("vi_printed", compared(partitions.variation_of_information)),
+        ("partition_6_same_phi", with_table),
+        ("ssl_survey_literal", by_class("SensitivitySpecificityLoss")),
+        ("power_jaccard_pixelwise", by_class("PowerJaccardLoss", power=1.5, smooth=1e-7)),
+    ],
+)
+def test_what_is_printed_wrongly_is_another_number(
+    record_id: str, right: Callable[[dict[str, Any]], Any]
+) -> None:
+    """The record holds the value of a formula as a paper prints it; the right one differs."""
+    record = RECORDS[record_id]
+    assert abs(float(right(record)) - record["expected"]) > 1e-3
