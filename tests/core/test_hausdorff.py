@@ -109,7 +109,7 @@ def test_target_distance_from_a_loader() -> None:
 @pytest.mark.parametrize(
     ("bad", "words"),
     [
-        (torch.zeros(2, 3, 5, 4), r"must have the logits' shape .* = \(2, 4, 5, 4\)"),
+        (torch.zeros(2, 3, 5, 4), r"maps\['target_distance'\] must have shape .* = \(2, 4, 5, 4\)"),
         (torch.full((2, 4, 5, 4), -1.0), "must not be negative"),
         (torch.full((2, 4, 5, 4), torch.nan), "must not be negative, nor NaN"),
     ],

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-import torch
 from torch import Tensor
 
 from metriseg import distances, validation
@@ -90,17 +89,10 @@ class HausdorffDistanceTransformLoss(PixelLoss):
 
     def target_field(self, batch: Batch, first: int) -> Tensor:
         """Of the classes from ``first`` on, from the loader or from the target itself."""
-        given = batch.maps.get("target_distance")
+        given = batch.loaded("target_distance", dense=True)
         if given is None:
             return self.field(batch.masks[:, first:], batch)
-        if given.shape != batch.logits.shape:
-            raise ValueError(
-                "maps['target_distance'] must have the logits' shape (N, C, *S) ="
-                f" {tuple(batch.logits.shape)}, got {tuple(given.shape)}"
-            )
-        given = given.detach()[:, first:].to(batch.logits)
-        if batch.valid is not None:
-            given = torch.where(batch.valid.unsqueeze(1), given, 0.0)
+        given = given[:, first:]
         if validation.values_are_checked(given) and not bool((given >= 0).all()):
             raise ValueError("maps['target_distance'] must not be negative, nor NaN")
         return given.pow(self.alpha)
