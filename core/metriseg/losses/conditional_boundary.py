@@ -11,8 +11,15 @@ from torch import Tensor
 from metriseg import functional as F
 from metriseg import validation
 from metriseg.batch import Activation, Batch
-from metriseg.losses.base import ClassWeight, Reduction, SegmentationLoss, mean, reduce_pixels
-from metriseg.losses.embedding import embedding, pixel_factors
+from metriseg.losses.base import (
+    ClassWeight,
+    Reduction,
+    SegmentationLoss,
+    embedding,
+    mean,
+    pixel_factors,
+    reduce_pixels,
+)
 from metriseg.statistics import RegionStatistics
 
 #: A term that boundary pixels have once: its weight, its values and which of them count, (N, *S).

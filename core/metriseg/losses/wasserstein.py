@@ -11,7 +11,7 @@ from torch import Tensor
 from metriseg import functional as F
 from metriseg import validation
 from metriseg.batch import Activation, Batch
-from metriseg.losses.base import ClassWeight, Reduction, TableLoss
+from metriseg.losses.base import ClassWeight, Reduction, TableLoss, pixel_factors
 from metriseg.statistics import RegionStatistics
 
 Distances = Sequence[Sequence[float]] | Tensor | None
@@ -130,12 +130,11 @@ class GeneralizedWassersteinDiceLoss(TableLoss):
 
     def table(self, batch: Batch, statistics: RegionStatistics | None) -> tuple[Tensor, Tensor]:
         distances, labels = self.distances_between(batch), batch.labels
-        weight = batch.logits.new_ones(labels.shape) if batch.weight is None else batch.weight
-        factors = self.class_factors(batch)
-        measure = weight if factors is None else weight * factors[labels]
+        measure = pixel_factors(self, batch)
         wasserstein = F.wasserstein_map(batch.probabilities, labels, distances)
         smooth = validation.smoothing(self.smooth)
         if self.weighting == "GDL":
+            weight = torch.ones_like(measure) if batch.weight is None else batch.weight
             volumes = F.class_volumes(labels, weight, batch.num_classes, per_image=self.per_image)
             index = F.volume_weighted_wasserstein_dice_index(
                 wasserstein, labels, measure, volumes, smooth, per_image=self.per_image
