@@ -69,7 +69,7 @@ $(FRAMEWORKS:%=.venv/.demo-%): .venv/.demo-%: .venv/.torch pyproject.toml constr
 	@touch $@
 
 .venv/.test: .venv/.torch pyproject.toml constraints.txt
-	@$(PIP) --editable '.[fast,mmseg,monai,detectron2,embedding,demo,dev,docs]'
+	@$(PIP) --editable '.[all,dev,docs]'
 	@$(windowless-opencv)
 	@touch $@
 

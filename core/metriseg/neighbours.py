@@ -62,3 +62,15 @@ def inner_boundary(masks: Tensor, *, border: bool = True) -> Tensor:
     for offset in axis_neighbours(masks.ndim - 2):
         interior = interior & shifted(masks, offset, fill=float(not border)).to(torch.bool)
     return masks & ~interior
+
+
+def half_neighbours(dimensions: int, reach: int) -> Iterator[tuple[int, ...]]:
+    """One of every two opposite steps to a neighbour that differs in up to ``reach`` axes.
+
+    >>> list(half_neighbours(2, 1))
+    [(0, 1), (1, 0)]
+    """
+    for offset in itertools.product((-1, 0, 1), repeat=dimensions):
+        moved = [step for step in offset if step]
+        if 0 < len(moved) <= reach and moved[0] > 0:
+            yield offset

@@ -1,0 +1,100 @@
+"""The connected components of a label map: from classes to segments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components as components_of_graph
+
+from metriseg import validation
+from metriseg.neighbours import half_neighbours
+
+#: What connected-components-3d takes: its connectivity, by dimensions and ours.
+_LIBRARY: dict[tuple[int, int], Any] = {
+    (2, 1): 4,
+    (2, 2): 8,
+    (3, 1): 6,
+    (3, 2): 18,
+    (3, 3): 26,
+}
+
+
+def connected_components(labels: Any, *, connectivity: int = 1) -> NDArray[np.int64]:
+    """The maximal connected sets of pixels with one label, numbered from 0.
+
+    Every label has components, 0 as well: a partition of the whole map. They are numbered in the
+    order of their first pixels.
+
+    Args:
+        labels: integer label map of any dimension: NumPy array, or tensor (read on the CPU).
+        connectivity: in how many axes neighbours may differ, 1 … dimensions: in 2-D 1 is four
+            neighbours and 2 is eight.
+
+    Returns:
+        ``labels.shape``, int64.
+
+    Raises:
+        ValueError: for labels that are no integers, or another connectivity.
+
+    >>> connected_components([[1, 1, 0], [0, 0, 1]])
+    array([[0, 0, 1],
+           [2, 2, 3]])
+    >>> connected_components([[1, 1, 0], [0, 0, 1]], connectivity=2)
+    array([[0, 0, 1],
+           [1, 1, 0]])
+    """
+    array = np.asarray(labels.detach().cpu() if hasattr(labels, "detach") else labels)
+    if array.dtype.kind not in "biu":
+        raise ValueError(f"labels must be integers, got dtype {array.dtype}")
+    dimensions = max(array.ndim, 1)
+    reach = validation.whole_number("connectivity", connectivity, low=1)
+    if reach > dimensions:
+        raise ValueError(f"connectivity must be in 1 … {dimensions}, got {connectivity!r}")
+    if array.size == 0:
+        return np.zeros(array.shape, np.int64)
+    # from 1, since libraries take 0 for the background, and few numbers, which they all hold
+    _, dense = np.unique(array, return_inverse=True)
+    dense = dense.reshape(array.shape)
+    found = _by_library(dense, reach)
+    return _by_first_pixel(_by_graph(dense, reach) if found is None else found)
+
+
+def _by_library(dense: NDArray[np.int64], reach: int) -> NDArray[np.int64] | None:
+    code = _LIBRARY.get((dense.ndim, reach))
+    if code is None or int(dense.max()) >= 2**32 - 2:
+        return None
+    try:
+        import cc3d
+    except ImportError:
+        return None
+    labelled: NDArray[Any] = cc3d.connected_components(
+        (dense + 1).astype(np.uint32, order="C"), connectivity=code
+    )
+    return labelled.astype(np.int64)
+
+
+def _by_graph(dense: NDArray[np.int64], reach: int) -> NDArray[np.int64]:
+    """As the components of the graph of equal neighbours."""
+    place = np.arange(dense.size).reshape(dense.shape)
+    starts, ends = [], []
+    for offset in half_neighbours(dense.ndim, reach):
+        here = tuple(slice(max(-step, 0), min(-step, 0) or None) for step in offset)
+        there = tuple(slice(max(step, 0), min(step, 0) or None) for step in offset)
+        equal = dense[here] == dense[there]
+        starts.append(place[here][equal])
+        ends.append(place[there][equal])
+    tail, head = np.concatenate(starts), np.concatenate(ends)
+    joined = np.ones(len(tail), np.bool_)
+    graph = sparse.coo_array((joined, (tail, head)), shape=(dense.size, dense.size))
+    found: NDArray[np.int64] = components_of_graph(graph, directed=False)[1].astype(np.int64)
+    return found.reshape(dense.shape)
+
+
+def _by_first_pixel(found: NDArray[np.int64]) -> NDArray[np.int64]:
+    _, first, index = np.unique(found, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    return rank[index].reshape(found.shape)

@@ -1,0 +1,32 @@
+"""Comparing partitions: contingency tables, the metrics made of them, and search by them."""
+
+from metriseg.partitions.contingency import ContingencyTable, TableStack, contingency_table
+from metriseg.partitions.distances import (
+    adapted_rand_error,
+    adjusted_rand_index,
+    larsen_aone_dissimilarity,
+    mirkin_distance,
+    partition_distance,
+    rand_index,
+    split_and_merge,
+    van_dongen_distance,
+    variation_of_information,
+)
+from metriseg.partitions.registry import MEASURES, Measure
+
+__all__ = [
+    "MEASURES",
+    "ContingencyTable",
+    "Measure",
+    "TableStack",
+    "adapted_rand_error",
+    "adjusted_rand_index",
+    "contingency_table",
+    "larsen_aone_dissimilarity",
+    "mirkin_distance",
+    "partition_distance",
+    "rand_index",
+    "split_and_merge",
+    "van_dongen_distance",
+    "variation_of_information",
+]

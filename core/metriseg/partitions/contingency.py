@@ -1,0 +1,577 @@
+"""The contingency table of two partitions: how much of the domain each pair of regions shares.
+
+Everything that compares two partitions is a function of this table. It is sparse (only pairs that
+meet have an entry), and additive: the tables of the tiles of an image, of the slices of a volume
+or of the ranks of a process group add up to exactly the table of the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from metriseg.partitions.grouping import Cells, concatenate, group
+from metriseg.partitions.runs import cells_of_arrays, cells_of_tensors
+
+Ignore: TypeAlias = int | Collection[int] | Mapping[str, int | Collection[int]] | None
+
+#: Pending entries are merged when they are more than this, and more than twice the table.
+PENDING = 1 << 22
+#: The most entries that :meth:`ContingencyTable.to_dense` writes without being asked for more.
+DENSE = 1 << 26
+
+
+class _Needs:
+    """What a formula asks of a table, or of a stack of them."""
+
+    @property
+    def values(self) -> NDArray[Any]:
+        raise NotImplementedError
+
+    @property
+    def is_count(self) -> bool:
+        """Whether it counts pixels."""
+        return bool(self.values.dtype == np.int64)
+
+    @property
+    def measures(self) -> int:
+        """How many measures the cells carry."""
+        return 1 if self.values.ndim == 1 else self.values.shape[1]
+
+    def one_measure(self, who: str) -> None:
+        """Raise where a formula is of one measure and the table has several."""
+        if self.values.ndim != 1:
+            raise ValueError(
+                f"{who} takes a table of one measure, got {self.measures}: choose one with"
+                " table.measure(i)"
+            )
+
+    def counts(self, who: str) -> None:
+        """Raise where a formula counts pairs of pixels and the table holds weights."""
+        self.one_measure(who)
+        if not self.is_count:
+            raise ValueError(
+                f"{who} counts pairs of pixels: it needs a table of counts, made without weight"
+            )
+
+
+class ContingencyTable(_Needs):
+    r"""Sparse table :math:`C_{kl} = \mu(x_k \cap y_l)` of two partitions, additive.
+
+    Made by :func:`contingency_table`; ``ContingencyTable()`` is the empty table, to be filled by
+    :meth:`update`. Entries are sorted by the label of x, then of y, so that equal tables have
+    equal arrays, however they were put together.
+
+    The measure :math:`\mu` counts pixels (``values`` is int64) or sums a pixel's weight (float64).
+    A table may carry several measures of the same cells at once (``values`` of shape
+    ``(cells, measures)``) and, beside them, sums of pixel features.
+
+    >>> table = contingency_table([0, 0, 7, 7], [3, 3, 3, 4])
+    >>> table
+    ContingencyTable(2 x 2 regions, 3 cells, total 4)
+    >>> table.x_labels, table.y_labels
+    (array([0, 7]), array([3, 4]))
+    >>> table.to_dense()
+    array([[2, 0],
+           [1, 1]])
+    >>> half = contingency_table([0, 0], [3, 3])
+    >>> (half + contingency_table([7, 7], [3, 4])) == table
+    True
+    """
+
+    def __init__(self) -> None:
+        self._cells: Cells | None = None
+        self._pending: list[Cells] = []
+        self._derived: dict[str, Any] = {}
+
+    # Filling it
+
+    def update(
+        self,
+        x: Any,
+        y: Any,
+        *,
+        weight: Any = None,
+        features: Any = None,
+        ignore: Ignore = None,
+    ) -> ContingencyTable:
+        """Add the pixels of two label maps, in place; arguments as in :func:`contingency_table`."""
+        read = cells_of_tensors if _on_accelerator(x) else cells_of_arrays
+        dropped = ignored_labels(ignore)
+        for cells in read(x, y, weight, features, dropped):
+            self._add(cells)
+        return self
+
+    def merge(self, other: ContingencyTable) -> ContingencyTable:
+        """Add another table, in place.
+
+        Raises:
+            ValueError: when one counts pixels and the other weighs them, or the numbers of
+                measures or features differ.
+        """
+        if not isinstance(other, ContingencyTable):
+            raise ValueError(f"other must be a ContingencyTable, got {type(other).__name__}")
+        cells = other._compact()
+        if cells is not None:
+            self._add(cells)
+        return self
+
+    def __add__(self, other: ContingencyTable) -> ContingencyTable:
+        if not isinstance(other, ContingencyTable):
+            return NotImplemented
+        return ContingencyTable().merge(self).merge(other)
+
+    def __radd__(self, other: object) -> ContingencyTable:
+        """So that ``sum(tables)`` works."""
+        return self if other == 0 else NotImplemented
+
+    def all_reduce(self, group: Any = None) -> ContingencyTable:
+        """Make this the sum of the tables of all ranks of ``torch.distributed``, in place.
+
+        Every rank must call it, also one whose table is empty. All get the same table, to the
+        last bit. Without a process group nothing happens.
+        """
+        from metriseg.partitions.collective import gather_cells
+
+        gathered = gather_cells(self._compact(), group)
+        if gathered is not None:
+            self._cells, self._pending, self._derived = None, [], {}
+            for cells in gathered:
+                self._add(cells)
+        return self
+
+    def _add(self, cells: Cells) -> None:
+        known = self._pending[0] if self._pending else self._cells
+        if known is not None:
+            _same_kind(known, cells)
+        self._pending.append(cells)
+        self._derived = {}
+        waiting = sum(len(part.x) for part in self._pending)
+        if waiting > max(PENDING, 2 * (0 if self._cells is None else len(self._cells.x))):
+            self._compact()
+
+    def _compact(self) -> Cells | None:
+        if self._pending:
+            parts = ([] if self._cells is None else [self._cells]) + self._pending
+            self._cells = group(concatenate(parts))
+            self._pending = []
+        return self._cells
+
+    # Reading it
+
+    @property
+    def cells(self) -> Cells:
+        """The entries: labels of x and y, values, sums of features.
+
+        Raises:
+            ValueError: when no pixel was ever counted.
+        """
+        cells = self._compact()
+        if cells is None or len(cells.x) == 0:
+            raise ValueError(
+                "the contingency table is empty: no pixel was counted (all ignored, of weight 0,"
+                " or none given)"
+            )
+        return cells
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no pixel was counted."""
+        cells = self._compact()
+        return cells is None or len(cells.x) == 0
+
+    @property
+    def values(self) -> NDArray[Any]:
+        """``(cells,)``, or ``(cells, measures)`` of a table of several: int64 or float64."""
+        return self.cells.values
+
+    @property
+    def x_labels(self) -> NDArray[np.int64]:
+        """``(m,)``: the labels of x, ascending."""
+        return self._index("x")[0]
+
+    @property
+    def y_labels(self) -> NDArray[np.int64]:
+        """``(n,)``: the labels of y, ascending."""
+        return self._index("y")[0]
+
+    @property
+    def x_index(self) -> NDArray[np.int64]:
+        """``(cells,)``: the region of x that a cell belongs to, ascending."""
+        return self._index("x")[1]
+
+    @property
+    def y_index(self) -> NDArray[np.int64]:
+        """``(cells,)``: the region of y that a cell belongs to."""
+        return self._index("y")[1]
+
+    def _index(self, side: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        if side not in self._derived:
+            labels, index = np.unique(getattr(self.cells, side), return_inverse=True)
+            self._derived[side] = (labels, index.reshape(-1))
+        found: tuple[NDArray[np.int64], NDArray[np.int64]] = self._derived[side]
+        return found
+
+    @property
+    def x_sizes(self) -> NDArray[Any]:
+        """``(m,)`` or ``(m, measures)``: the measure of each region of x."""
+        return self._margin("x_sizes", self.x_index, len(self.x_labels))
+
+    @property
+    def y_sizes(self) -> NDArray[Any]:
+        """``(n,)`` or ``(n, measures)``: the measure of each region of y."""
+        return self._margin("y_sizes", self.y_index, len(self.y_labels))
+
+    def _margin(self, name: str, index: NDArray[np.int64], regions: int) -> NDArray[Any]:
+        if name not in self._derived:
+            self._derived[name] = sum_by(index, self.values, regions)
+        margin: NDArray[Any] = self._derived[name]
+        return margin
+
+    @property
+    def x_features(self) -> NDArray[np.float64]:
+        """``(m, features)``: the mean of every pixel feature over each region of x."""
+        return self._mean_features(self.x_index, self.x_sizes)
+
+    @property
+    def y_features(self) -> NDArray[np.float64]:
+        """``(n, features)``: the mean of every pixel feature over each region of y."""
+        return self._mean_features(self.y_index, self.y_sizes)
+
+    def _mean_features(self, index: NDArray[np.int64], sizes: NDArray[Any]) -> NDArray[np.float64]:
+        features = self.cells.features
+        if features is None:
+            raise ValueError(
+                "features must be given to contingency_table here: this table holds no pixel"
+                " features to describe its regions by"
+            )
+        sums = sum_by(index, features, len(sizes))
+        first = sizes if sizes.ndim == 1 else sizes[:, 0]
+        means: NDArray[np.float64] = sums / first[:, None]
+        return means
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Regions of x, regions of y."""
+        return len(self.x_labels), len(self.y_labels)
+
+    @property
+    def total(self) -> Any:
+        """The measure of the domain: an int for counts, a float, or one a measure."""
+        total = self.values.sum(0)
+        return total.item() if total.ndim == 0 else total
+
+    def measure(self, index: int) -> ContingencyTable:
+        """The table of one of several measures; cells of measure 0 are gone."""
+        cells = self.cells
+        columns = cells.values.reshape(len(cells.x), -1)
+        if not 0 <= index < columns.shape[1]:
+            raise ValueError(f"index must be in 0 … {columns.shape[1] - 1}, got {index!r}")
+        kept = columns[:, index] > 0
+        features = None if cells.features is None else cells.features[kept]
+        return self._of(Cells(cells.x[kept], cells.y[kept], columns[kept, index], features))
+
+    @property
+    def T(self) -> ContingencyTable:
+        """With x and y exchanged."""
+        cells = self.cells
+        return self._of(group(Cells(cells.y, cells.x, cells.values, cells.features)))
+
+    def to_dense(self, *, limit: int = DENSE) -> NDArray[Any]:
+        """``(m, n)`` array, or ``(m, n, measures)``.
+
+        Raises:
+            ValueError: when it would have more than ``limit`` entries.
+        """
+        m, n = self.shape
+        if m * n * self.measures > limit:
+            raise ValueError(
+                f"limit is {limit:,} entries, and the dense table of {m:,} x {n:,} regions would"
+                f" have {m * n * self.measures:,}: read x_index, y_index and values, or"
+                " to_scipy(), or raise limit"
+            )
+        dense = np.zeros((m, n, *self.values.shape[1:]), self.values.dtype)
+        dense[self.x_index, self.y_index] = self.values
+        return dense
+
+    def to_scipy(self) -> Any:
+        """The table as ``scipy.sparse.csr_array``, of one measure."""
+        from scipy import sparse
+
+        self.one_measure("to_scipy")
+        return sparse.csr_array((self.values, (self.x_index, self.y_index)), shape=self.shape)
+
+    # What distances are made of
+
+    def sum_cells(self, values: NDArray[Any]) -> Any:
+        """Sum over cells ``(cells, …)``."""
+        return values.sum(0)
+
+    def sum_x(self, values: NDArray[Any]) -> Any:
+        """Sum over the regions of x ``(m, …)``."""
+        return values.sum(0)
+
+    def sum_y(self, values: NDArray[Any]) -> Any:
+        """Sum over the regions of y ``(n, …)``."""
+        return values.sum(0)
+
+    def result(self, value: Any) -> Any:
+        """What a distance returns: a float here, an array for a stack of tables."""
+        return float(value)
+
+    def _of(self, cells: Cells) -> ContingencyTable:
+        table = ContingencyTable()
+        table._cells = cells
+        return table
+
+    @classmethod
+    def from_cells(
+        cls,
+        x: Any,
+        y: Any,
+        values: Any,
+        features: Any = None,
+    ) -> ContingencyTable:
+        """A table of given entries: labels ``(cells,)``, values ``(cells,)`` or ``(cells, R)``."""
+        data = np.asarray(values)
+        table = cls()
+        table._add(
+            Cells(
+                np.asarray(x, np.int64),
+                np.asarray(y, np.int64),
+                data.astype(np.int64 if data.dtype.kind in "biu" else np.float64),
+                None if features is None else np.asarray(features, np.float64),
+            )
+        )
+        return table
+
+    @classmethod
+    def stack(cls, tables: Sequence[ContingencyTable]) -> TableStack:
+        """Many tables at once: a distance of the stack is an array, one number a table."""
+        return TableStack(tables)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ContingencyTable):
+            return NotImplemented
+        ours, theirs = self._compact(), other._compact()
+        if ours is None or theirs is None:
+            return self.is_empty and other.is_empty
+        return all(
+            (a is None and b is None)
+            or (a is not None and b is not None and a.dtype == b.dtype and np.array_equal(a, b))
+            for a, b in zip(ours, theirs, strict=True)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        if self.is_empty:
+            return "ContingencyTable(empty)"
+        m, n = self.shape
+        several = f", {self.measures} measures" if self.values.ndim == 2 else ""
+        total = f"{self.total:g}" if isinstance(self.total, float) else f"{self.total}"
+        return (
+            f"ContingencyTable({m} x {n} regions, {len(self.values)} cells{several}, total {total})"
+        )
+
+
+class TableStack(_Needs):
+    """Contingency tables of many pairs side by side, read by the same formulas.
+
+    Its regions and cells are those of all the tables in turn, and its sums are taken table by
+    table, so a distance of the stack is one array of numbers.
+
+    >>> tables = [contingency_table([0, 1], [0, 0]), contingency_table([0, 1], [0, 1])]
+    >>> from metriseg.partitions import mirkin_distance
+    >>> mirkin_distance(ContingencyTable.stack(tables))
+    array([2., 0.])
+
+    Raises:
+        ValueError: for no tables, an empty one, or tables of different kinds.
+    """
+
+    def __init__(self, tables: Sequence[ContingencyTable]) -> None:
+        if not tables:
+            raise ValueError("tables must hold at least one table, got none")
+        for table in tables[1:]:
+            _same_kind(tables[0].cells, table.cells)
+        self._tables = len(tables)
+        self._values = np.concatenate([table.values for table in tables])
+        self.x_index = _in_turn([t.x_index for t in tables], [t.shape[0] for t in tables])
+        self.y_index = _in_turn([t.y_index for t in tables], [t.shape[1] for t in tables])
+        self.x_sizes = np.concatenate([table.x_sizes for table in tables])
+        self.y_sizes = np.concatenate([table.y_sizes for table in tables])
+        self.total = np.stack([np.asarray(table.total) for table in tables])
+        described = tables[0].cells.features is not None
+        self._features = (
+            tuple(
+                np.concatenate([getattr(table, name) for table in tables])
+                for name in ("x_features", "y_features")
+            )
+            if described
+            else None
+        )
+        self._owner = {
+            "cells": np.repeat(np.arange(len(tables)), [len(t.values) for t in tables]),
+            "x": np.repeat(np.arange(len(tables)), [t.shape[0] for t in tables]),
+            "y": np.repeat(np.arange(len(tables)), [t.shape[1] for t in tables]),
+        }
+
+    def __len__(self) -> int:
+        return self._tables
+
+    @property
+    def values(self) -> NDArray[Any]:
+        """Of all cells: ``(cells,)``, or ``(cells, measures)``."""
+        return self._values
+
+    @property
+    def x_features(self) -> NDArray[np.float64]:
+        return self._region_features()[0]
+
+    @property
+    def y_features(self) -> NDArray[np.float64]:
+        return self._region_features()[1]
+
+    def _region_features(self) -> tuple[NDArray[np.float64], ...]:
+        if self._features is None:
+            raise ValueError(
+                "features must be given to contingency_table here: these tables hold no pixel"
+                " features to describe their regions by"
+            )
+        return self._features
+
+    def sum_cells(self, values: NDArray[Any]) -> Any:
+        return sum_by(self._owner["cells"], values, len(self))
+
+    def sum_x(self, values: NDArray[Any]) -> Any:
+        return sum_by(self._owner["x"], values, len(self))
+
+    def sum_y(self, values: NDArray[Any]) -> Any:
+        return sum_by(self._owner["y"], values, len(self))
+
+    def result(self, value: Any) -> Any:
+        return np.asarray(value, np.float64)
+
+
+#: What distances are functions of.
+Table: TypeAlias = ContingencyTable | TableStack
+
+
+def contingency_table(
+    x: Any,
+    y: Any,
+    *,
+    weight: Any = None,
+    features: Any = None,
+    ignore: Ignore = None,
+) -> ContingencyTable:
+    r"""Count, sparsely, the pixels that each region of x shares with each region of y.
+
+    .. math:: C_{kl} = \mu(x_k \cap y_l) = \sum_{u \in x_k \cap y_l} w(u)
+
+    Label maps are made of runs: runs are counted, not pixels, in blocks that fit the cache. No
+    dense table is made and no label is one-hot encoded, so time is O(pixels) and memory is
+    O(runs of a block + cells).
+
+    Args:
+        x: integer label map of any dimension and shape: NumPy array or anything ``np.asarray``
+            takes, torch tensor on the CPU or an accelerator, Dask or Zarr array (extra
+            ``scale``). Labels are arbitrary numbers from 0 to 2^63 - 1.
+        y: label map of the same shape.
+        weight: the measure of each pixel (area, volume, probability mass, any density): finite,
+            not negative, of x's shape; or ``(R, *S)`` for R measures in one table, such as the
+            bins of :func:`~metriseg.partitions.intensity_bins`. None counts pixels.
+        features: ``(F, *S)`` finite numbers, of which each region's mean is kept beside the
+            table, weighted by the (first) measure: see ``x_features``.
+        ignore: a label, or several: pixels that have it in *either* map are left out. A mapping
+            such as ``{"x": 0}`` names the side. An ignored label may be negative.
+
+    Returns:
+        The table; empty when every pixel is ignored or of weight 0.
+
+    Raises:
+        ValueError: for different shapes, empty maps, labels that are no integers, negative or
+            above 2^63 - 1, weights that are negative or not finite, features that are not finite.
+
+    >>> table = contingency_table([[0, 0], [1, 255]], [[5, 6], [6, 6]], ignore={"x": 255})
+    >>> table.to_dense()
+    array([[1, 1],
+           [0, 1]])
+    """
+    return ContingencyTable().update(x, y, weight=weight, features=features, ignore=ignore)
+
+
+class IgnoredLabels(NamedTuple):
+    """The labels left out on each side."""
+
+    x: NDArray[np.int64]
+    y: NDArray[np.int64]
+
+
+def ignored_labels(ignore: Ignore) -> IgnoredLabels:
+    """``ignore`` in one form.
+
+    Raises:
+        ValueError: for what is no label, collection of labels, or mapping from "x" and "y".
+    """
+    if isinstance(ignore, Mapping):
+        if not set(ignore) <= {"x", "y"}:
+            raise ValueError(
+                f"ignore must name the sides 'x' and 'y', got {sorted(map(str, ignore))}"
+            )
+        return IgnoredLabels(_labels(ignore.get("x")), _labels(ignore.get("y")))
+    both = _labels(ignore)
+    return IgnoredLabels(both, both)
+
+
+def _labels(given: Any) -> NDArray[np.int64]:
+    if given is None:
+        return np.empty(0, np.int64)
+    listed = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+    for one in listed:
+        if isinstance(one, bool) or not hasattr(one, "__index__"):
+            raise ValueError(f"ignore must be an integer label or several, got {given!r}")
+    return np.asarray(listed, np.int64)
+
+
+def _in_turn(indices: Sequence[NDArray[np.int64]], lengths: Sequence[int]) -> NDArray[np.int64]:
+    """Indices into arrays of these lengths, as indices into their concatenation."""
+    shifts = np.cumsum([0, *lengths[:-1]])
+    return np.concatenate([one + shift for one, shift in zip(indices, shifts, strict=True)])
+
+
+def sum_by(index: NDArray[np.int64], values: NDArray[Any], length: int) -> NDArray[Any]:
+    """Sums of ``values`` (cells, …) with equal ``index``, in their own type."""
+    sums = np.zeros((length, *values.shape[1:]), values.dtype)
+    np.add.at(sums, index, values)
+    return sums
+
+
+def _on_accelerator(x: Any) -> bool:
+    return isinstance(x, Tensor) and x.device.type != "cpu"
+
+
+def _same_kind(known: Cells, new: Cells) -> None:
+    if known.values.dtype != new.values.dtype:
+        raise ValueError(
+            "weight must be given for all parts of a table or for none: one part counts pixels,"
+            " another weighs them"
+        )
+    if known.values.shape[1:] != new.values.shape[1:]:
+        raise ValueError(
+            "weight must have the same number of measures in all parts of a table, got"
+            f" {known.values.shape[1:] or 1} and {new.values.shape[1:] or 1}"
+        )
+    widths = [0 if part.features is None else part.features.shape[1] for part in (known, new)]
+    if widths[0] != widths[1]:
+        raise ValueError(
+            f"features must be as many in all parts of a table, got {widths[0]} and {widths[1]}"
+        )
+
+
+__all__ = ["ContingencyTable", "Table", "TableStack", "contingency_table"]

@@ -1,0 +1,335 @@
+r"""Distances and scores of two partitions, as pure functions of their contingency table.
+
+Notation: :math:`C_{kl}` is the measure of the cell :math:`x_k \cap y_l` (the number of its
+pixels), :math:`a_k` and :math:`b_l` are the measures of the regions, N is the measure of the
+domain. Every function takes a :class:`~metriseg.partitions.ContingencyTable` and returns a float,
+or a stack of tables and returns an array, one number a table.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from metriseg.partitions.contingency import Table
+
+
+def partition_distance(table: Table, *, normalized: bool = False) -> Any:
+    r"""Partition distance: the paper's unweighted functional, a metric for every measure.
+
+    .. math:: \rho(X, Y) = \sum_{kl} \mu(x_k \triangle y_l)\,\mu(x_k \cap y_l)
+        = \sum_{kl} (a_k + b_l - 2 C_{kl})\,C_{kl}
+
+    It is the measure of the pairs of pixels that one partition joins and the other parts, and the
+    squared Frobenius distance of the co-membership matrices. A table of several measures gives
+    the sum over them, which is the distance for the pixel-pair kernel
+    :math:`m(u, v) = \sum_r f_r(u) f_r(v)`: a metric too, where m is above 0.
+
+    Args:
+        table: of one measure or several.
+        normalized: divide by N² (summed over the measures).
+
+    Returns:
+        0 … N² - N for counts; 0 … 1 normalized. 0 exactly when the partitions are equal.
+
+    Reference: V. Kovtunenko, S. Mashtalir, 2026, eq. (3).
+
+    >>> from metriseg.partitions import contingency_table
+    >>> partition_distance(contingency_table([[0, 0, 0], [1, 1, 1]], [[0, 0, 1], [0, 1, 1]]))
+    16.0
+    """
+    shared = table.values.astype(np.float64)
+    outside = (table.x_sizes[table.x_index] + table.y_sizes[table.y_index]) - 2 * table.values
+    distance = table.sum_cells(_over_measures(outside * shared))
+    if normalized:
+        distance = distance / _squared_total(table)
+    return table.result(distance)
+
+
+def mirkin_distance(table: Table, *, normalized: bool = False) -> Any:
+    r"""Mirkin metric: ordered pairs of pixels that one partition joins and the other parts.
+
+    .. math:: M(X, Y) = \sum_k a_k^2 + \sum_l b_l^2 - 2 \sum_{kl} C_{kl}^2
+
+    Equal to :func:`partition_distance` of a table of counts, and N(N - 1)(1 - Rand index).
+
+    Args:
+        table: of one measure.
+        normalized: divide by N².
+
+    Returns:
+        0 … N² - N for counts; 0 … 1 normalized.
+
+    Reference: B. Mirkin, Mathematical Classification and Clustering, 1996.
+
+    >>> from metriseg.partitions import contingency_table
+    >>> mirkin_distance(contingency_table([[0, 0, 0], [1, 1, 1]], [[0, 0, 1], [0, 1, 1]]))
+    16.0
+    """
+    table.one_measure("mirkin_distance")
+    distance = (
+        table.sum_x(_squares(table.x_sizes))
+        + table.sum_y(_squares(table.y_sizes))
+        - 2 * table.sum_cells(_squares(table.values))
+    )
+    distance = np.maximum(distance, 0)
+    if normalized:
+        distance = distance / _squared_total(table)
+    return table.result(distance)
+
+
+def van_dongen_distance(table: Table, *, normalized: bool = False) -> Any:
+    r"""Van Dongen metric (split-join distance).
+
+    .. math:: D(X, Y) = 2N - \sum_k \max_l C_{kl} - \sum_l \max_k C_{kl}
+
+    Args:
+        table: of one measure.
+        normalized: divide by 2N.
+
+    Returns:
+        0 … 2N (never reached); 0 … 1 normalized.
+
+    Reference: S. van Dongen, Performance criteria for graph clustering and Markov cluster
+    experiments, CWI INS-R0012, 2000.
+
+    >>> from metriseg.partitions import contingency_table
+    >>> van_dongen_distance(contingency_table([0, 0, 1, 1, 1], [0, 0, 0, 1, 1]))
+    2.0
+    """
+    table.one_measure("van_dongen_distance")
+    best_x = _largest(table.x_index, table.values, len(table.x_sizes))
+    best_y = _largest(table.y_index, table.values, len(table.y_sizes))
+    distance = (table.sum_x(table.x_sizes) - table.sum_x(best_x)) + (
+        table.sum_y(table.y_sizes) - table.sum_y(best_y)
+    )
+    distance = np.maximum(distance, 0)
+    if normalized:
+        distance = distance / (2 * np.asarray(table.total))
+    return table.result(distance)
+
+
+def larsen_aone_dissimilarity(table: Table) -> Any:
+    r"""Larsen and Aone's dissimilarity: one minus the mean best F-measure of the regions.
+
+    .. math::
+        L(X, Y) = \frac1m \sum_k \max_l \frac{2 C_{kl}}{a_k + b_l}, \qquad
+        d(X, Y) = 1 - \tfrac12 \bigl(L(X, Y) + L(Y, X)\bigr)
+
+    **Not a metric**: for X = 0001, Z = 0012, Y = 0010 it is 5/12 from X to Y, and 1/6 + 1/6 by
+    way of Z.
+
+    Args:
+        table: of one measure.
+
+    Returns:
+        0 … 1 (never reached).
+
+    Reference: B. Larsen, C. Aone, Fast and effective text mining using linear-time document
+    clustering, KDD 1999, doi:10.1145/312129.312186.
+
+    >>> from metriseg.partitions import contingency_table
+    >>> larsen_aone_dissimilarity(contingency_table([0, 0, 0, 1], [0, 0, 1, 0]))
+    0.41666666666666674
+    """
+    table.one_measure("larsen_aone_dissimilarity")
+    f_measure = 2 * table.values / (table.x_sizes[table.x_index] + table.y_sizes[table.y_index])
+    best_x = _largest(table.x_index, f_measure, len(table.x_sizes))
+    best_y = _largest(table.y_index, f_measure, len(table.y_sizes))
+    x_to_y = table.sum_x(best_x) / table.sum_x(np.ones(len(best_x)))
+    y_to_x = table.sum_y(best_y) / table.sum_y(np.ones(len(best_y)))
+    return table.result(1 - (x_to_y + y_to_x) / 2)
+
+
+def split_and_merge(table: Table) -> tuple[Any, Any]:
+    r"""The two parts of the variation of information, in nats.
+
+    .. math:: H(Y \mid X) = -\frac1N \sum_{kl} C_{kl} \ln\frac{C_{kl}}{a_k}, \qquad
+        H(X \mid Y) = -\frac1N \sum_{kl} C_{kl} \ln\frac{C_{kl}}{b_l}
+
+    With x the truth and y the prediction the first is what y splits (over-segmentation), the
+    second what it merges (under-segmentation).
+
+    Args:
+        table: of one measure.
+
+    Returns:
+        ``(split, merge)``, each 0 … ln N for counts.
+
+    >>> from metriseg.partitions import contingency_table
+    >>> split_and_merge(contingency_table([0, 0, 0, 0], [0, 0, 1, 1]))
+    (0.6931471805599453, 0.0)
+    """
+    table.one_measure("split_and_merge")
+    split = _conditional_entropy(table, table.x_sizes[table.x_index])
+    merge = _conditional_entropy(table, table.y_sizes[table.y_index])
+    return table.result(split), table.result(merge)
+
+
+def variation_of_information(table: Table, *, normalized: bool = False) -> Any:
+    r"""Variation of information, in nats: a metric; the sum of :func:`split_and_merge`.
+
+    .. math:: VI(X, Y) = H(X) + H(Y) - 2 I(X; Y) = H(Y \mid X) + H(X \mid Y)
+
+    Args:
+        table: of one measure.
+        normalized: divide by the joint entropy H(X, Y), which leaves a metric (0 where that is 0).
+
+    Returns:
+        0 … ln N for counts; 0 … 1 normalized.
+
+    Reference: M. Meilă, Comparing clusterings: an information based distance, Journal of
+    Multivariate Analysis 98, 2007, doi:10.1016/j.jmva.2006.11.013; normalized: N. X. Vinh,
+    J. Epps, J. Bailey, JMLR 11, 2010.
+
+    >>> from metriseg.partitions import contingency_table
+    >>> variation_of_information(contingency_table([0, 0, 1, 1], [0, 1, 0, 1]))
+    1.3862943611198906
+    """
+    table.one_measure("variation_of_information")
+    distance = _conditional_entropy(table, table.x_sizes[table.x_index]) + _conditional_entropy(
+        table, table.y_sizes[table.y_index]
+    )
+    if normalized:
+        joint = _entropy(table)
+        distance = np.divide(distance, joint, out=np.zeros_like(joint), where=joint > 0)
+    return table.result(distance)
+
+
+def rand_index(table: Table) -> Any:
+    r"""Rand index: the share of pairs of pixels about which the partitions agree.
+
+    .. math:: R(X, Y) = 1 - \frac{M(X, Y)}{N (N - 1)}
+
+    Args:
+        table: of counts.
+
+    Returns:
+        0 … 1, 1 when the partitions are equal; 1 for a single pixel.
+
+    Raises:
+        ValueError: for a table of weights.
+
+    Reference: W. M. Rand, JASA 66, 1971, doi:10.1080/01621459.1971.10482356.
+
+    >>> from metriseg.partitions import contingency_table
+    >>> rand_index(contingency_table([0, 0, 0, 1, 1, 1], [0, 0, 1, 0, 1, 1]))
+    0.4666666666666667
+    """
+    table.counts("rand_index")
+    distance = np.asarray(partition_distance(table))
+    return table.result(1 - _ratio(distance, _ordered_pairs(np.asarray(table.total)), empty=0.0))
+
+
+def adjusted_rand_index(table: Table) -> Any:
+    r"""Adjusted Rand index: 1 for equal partitions, 0 on average for random ones.
+
+    .. math:: \mathrm{ARI} = \frac{s - e}{(p + q)/2 - e}, \quad
+        s = \sum_{kl}\tbinom{C_{kl}}2,\; p = \sum_k\tbinom{a_k}2,\; q = \sum_l\tbinom{b_l}2,\;
+        e = \frac{p q}{\binom N2}
+
+    Args:
+        table: of counts.
+
+    Returns:
+        -0.5 … 1; 1 where both partitions are trivial in the same way.
+
+    Raises:
+        ValueError: for a table of weights.
+
+    Reference: L. Hubert, P. Arabie, Journal of Classification 2, 1985, doi:10.1007/BF01908075.
+
+    >>> from metriseg.partitions import contingency_table
+    >>> adjusted_rand_index(contingency_table([0, 0, 1, 1], [5, 5, 2, 2]))
+    1.0
+    """
+    table.counts("adjusted_rand_index")
+    both, in_x, in_y = _joined_pairs(table)
+    expected = _ratio(in_x * in_y, _ordered_pairs(np.asarray(table.total)), empty=0.0)
+    return table.result(_ratio(both - expected, (in_x + in_y) / 2 - expected, empty=1.0))
+
+
+def adapted_rand_error(table: Table) -> Any:
+    r"""Adapted Rand error: one minus the F-measure of the pairs that are joined.
+
+    .. math:: E = 1 - \frac{2 s}{p + q}, \quad
+        s = \sum_{kl} C_{kl}^2 - N,\; p = \sum_k a_k^2 - N,\; q = \sum_l b_l^2 - N
+
+    Args:
+        table: of counts; the truth's background is left out by
+            ``contingency_table(truth, prediction, ignore={"x": 0})``.
+
+    Returns:
+        0 … 1; 0 where neither partition joins any two pixels.
+
+    Raises:
+        ValueError: for a table of weights.
+
+    Reference: I. Arganda-Carreras and others, Crowdsourcing the creation of image segmentation
+    algorithms for connectomics, Frontiers in Neuroanatomy 9, 2015, doi:10.3389/fnana.2015.00142.
+
+    >>> from metriseg.partitions import contingency_table
+    >>> adapted_rand_error(contingency_table([0, 0, 1, 1], [0, 0, 0, 0]))
+    0.5
+    """
+    table.counts("adapted_rand_error")
+    both, in_x, in_y = _joined_pairs(table)
+    return table.result(1 - _ratio(2 * both, in_x + in_y, empty=1.0))
+
+
+def _over_measures(values: Any) -> Any:
+    return values if values.ndim == 1 else values.sum(1)
+
+
+def _squares(values: Any) -> Any:
+    return values.astype(np.float64) ** 2
+
+
+def _squared_total(table: Table) -> Any:
+    total = np.asarray(table.total, np.float64) ** 2
+    several = table.values.ndim == 2
+    return total.sum(-1) if several else total
+
+
+def _largest(index: Any, values: Any, regions: int) -> Any:
+    best = np.zeros(regions, values.dtype)
+    np.maximum.at(best, index, values)
+    return best
+
+
+def _entropy(table: Table) -> Any:
+    """Of the cells, H(X, Y)."""
+    return _conditional_entropy(table, None)
+
+
+def _conditional_entropy(table: Table, whole: Any) -> Any:
+    """-sum C/N ln(C / whole), cell by cell; whole None is N."""
+    values = table.values.astype(np.float64)
+    total = np.asarray(table.total, np.float64)
+    if whole is None:
+        # sum over cells of C ln N is N ln N
+        inner = table.sum_cells(values * np.log(values))
+        return np.maximum(np.log(total) - inner / total, 0)
+    # cells that fill their region contribute exactly 0, so equal partitions are at 0
+    terms = np.where(table.values == whole, 0.0, values * np.log(values / whole))
+    return np.maximum(-table.sum_cells(terms) / total, 0)
+
+
+def _ordered_pairs(total: Any) -> Any:
+    total = np.asarray(total, np.float64)
+    return total * (total - 1)
+
+
+def _joined_pairs(table: Table) -> tuple[Any, Any, Any]:
+    """Ordered pairs of different pixels that both, x, and y join."""
+    both = table.sum_cells(_ordered_pairs(table.values))
+    in_x = table.sum_x(_ordered_pairs(table.x_sizes))
+    in_y = table.sum_y(_ordered_pairs(table.y_sizes))
+    return np.asarray(both), np.asarray(in_x), np.asarray(in_y)
+
+
+def _ratio(numerator: Any, denominator: Any, *, empty: float) -> Any:
+    """The quotient, ``empty`` where the denominator is 0."""
+    whole = np.asarray(denominator, np.float64)
+    return np.divide(numerator, whole, out=np.full(whole.shape, empty), where=whole != 0)

@@ -1,0 +1,66 @@
+"""The distances by name: what each is, so that others can choose, refuse and document them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal
+
+from metriseg.partitions import distances
+from metriseg.partitions.contingency import Table
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A distance or score of two partitions.
+
+    Attributes:
+        name: as in :data:`MEASURES`.
+        function: of a contingency table, or of a stack of them.
+        is_metric: whether it is 0 for equal partitions only, symmetric, and obeys the triangle
+            inequality on all partitions of a domain.
+        better: whether "lower" or "higher" values say that the partitions are nearer.
+        unit: of its value, "" for a pure number.
+        needs: what a table must have beside one measure: "counts", "features", or nothing.
+    """
+
+    name: str
+    function: Callable[[Table], Any]
+    is_metric: bool
+    better: Literal["lower", "higher"]
+    unit: str = ""
+    needs: Literal["", "counts", "features"] = ""
+
+    def __call__(self, table: Table) -> Any:
+        return self.function(table)
+
+    @property
+    def best(self) -> float:
+        """The value of a partition and itself."""
+        return 0.0 if self.better == "lower" else 1.0
+
+
+def _split(table: Table) -> Any:
+    return distances.split_and_merge(table)[0]
+
+
+def _merge(table: Table) -> Any:
+    return distances.split_and_merge(table)[1]
+
+
+_ALL = (
+    Measure("partition_distance", distances.partition_distance, True, "lower", "pixels²"),
+    Measure("mirkin_distance", distances.mirkin_distance, True, "lower", "pixels²"),
+    Measure("van_dongen_distance", distances.van_dongen_distance, True, "lower", "pixels"),
+    Measure("variation_of_information", distances.variation_of_information, True, "lower", "nats"),
+    Measure("split", _split, False, "lower", "nats"),
+    Measure("merge", _merge, False, "lower", "nats"),
+    Measure("larsen_aone_dissimilarity", distances.larsen_aone_dissimilarity, False, "lower"),
+    Measure("rand_index", distances.rand_index, False, "higher", "", "counts"),
+    Measure("adjusted_rand_index", distances.adjusted_rand_index, False, "higher", "", "counts"),
+    Measure("adapted_rand_error", distances.adapted_rand_error, False, "lower", "", "counts"),
+)
+
+#: Name -> measure.
+MEASURES: Mapping[str, Measure] = MappingProxyType({one.name: one for one in _ALL})
