@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -22,6 +23,7 @@ class Measure:
             inequality on all partitions of a domain.
         better: whether "lower" or "higher" values say that the partitions are nearer.
         unit: of its value, "" for a pure number.
+        normalized: the same within 0 … 1, where it has such a form.
         needs: what a table must have beside one measure: "counts", "features", or nothing.
     """
 
@@ -31,6 +33,7 @@ class Measure:
     better: Literal["lower", "higher"]
     unit: str = ""
     needs: Literal["", "counts", "features"] = ""
+    normalized: Callable[[Table], Any] | None = None
 
     def __call__(self, table: Table) -> Any:
         return self.function(table)
@@ -49,11 +52,17 @@ def _merge(table: Table) -> Any:
     return distances.split_and_merge(table)[1]
 
 
+def _metric(function: Callable[..., Any], unit: str) -> Measure:
+    """A metric with a normalized form that is one too."""
+    normalized = partial(function, normalized=True)
+    return Measure(function.__name__, function, True, "lower", unit, normalized=normalized)
+
+
 _ALL = (
-    Measure("partition_distance", distances.partition_distance, True, "lower", "pixels²"),
-    Measure("mirkin_distance", distances.mirkin_distance, True, "lower", "pixels²"),
-    Measure("van_dongen_distance", distances.van_dongen_distance, True, "lower", "pixels"),
-    Measure("variation_of_information", distances.variation_of_information, True, "lower", "nats"),
+    _metric(distances.partition_distance, "pixels²"),
+    _metric(distances.mirkin_distance, "pixels²"),
+    _metric(distances.van_dongen_distance, "pixels"),
+    _metric(distances.variation_of_information, "nats"),
     Measure("split", _split, False, "lower", "nats"),
     Measure("merge", _merge, False, "lower", "nats"),
     Measure("larsen_aone_dissimilarity", distances.larsen_aone_dissimilarity, False, "lower"),
