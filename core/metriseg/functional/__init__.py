@@ -60,6 +60,11 @@ from metriseg.functional.jaccard_metric import (
 )
 from metriseg.functional.lovasz import lovasz_jaccard
 from metriseg.functional.mutual_information import region_mutual_information
+from metriseg.functional.partition import SparseAssignment, soft_partition_distance
+from metriseg.functional.partition_kernel import (
+    gaussian_frequencies,
+    kernel_partition_distance,
+)
 from metriseg.functional.pixel import (
     asymmetric_focal,
     balanced_cross_entropy,
@@ -102,6 +107,7 @@ from metriseg.functional.wasserstein import (
 
 __all__ = [
     "Mining",
+    "SparseAssignment",
     "active_boundary",
     "asymmetric_focal",
     "balanced_cross_entropy",
@@ -131,6 +137,7 @@ __all__ = [
     "floored",
     "focal",
     "focal_tversky",
+    "gaussian_frequencies",
     "generalized_dice_index",
     "guarded_power",
     "hausdorff_convolution",
@@ -141,6 +148,7 @@ __all__ = [
     "jaccard_index",
     "jaccard_metric",
     "jaccard_metric_of_product",
+    "kernel_partition_distance",
     "label_boundary",
     "label_changes",
     "label_edges",
@@ -165,6 +173,7 @@ __all__ = [
     "region_wise",
     "reversed_distance_map",
     "sensitivity_specificity",
+    "soft_partition_distance",
     "squared_distances",
     "student_t",
     "tile_means",

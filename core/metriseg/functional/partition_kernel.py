@@ -1,0 +1,177 @@
+r"""The partition distance of an embedding: no segments, only which pixels belong together.
+
+Two pixels belong together by a Gaussian kernel of their embeddings. Random Fourier features take
+the place of a soft assignment, since the Frobenius form of the partition distance only needs
+products of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metriseg.functional.partition import shares
+
+#: Numbers of features that are held at once.
+_HELD = 1 << 22
+
+
+def gaussian_frequencies(
+    dim: int,
+    frequencies: int,
+    *,
+    bandwidth: float = 1.0,
+    generator: torch.Generator | None = None,
+    like: Tensor | None = None,
+) -> Tensor:
+    r"""``(2, dim, frequencies)``: two independent draws of frequencies of a Gaussian kernel.
+
+    With :math:`\omega \sim N(0, I / \sigma^2)` the features
+    :math:`\Phi(f) = (\cos \omega_r f, \sin \omega_r f)_r / \sqrt R` have
+    :math:`E\, \Phi(f) \cdot \Phi(g) = \exp(-\|f - g\|^2 / 2\sigma^2)`.
+
+    Args:
+        dim: length of an embedding.
+        frequencies: R of each draw.
+        bandwidth: sigma > 0, the distance at which pixels begin to part.
+        generator: of the random numbers, on the device of ``like``.
+        like: tensor whose dtype and device are taken.
+
+    Source: Rahimi and Recht 2007, "Random features for large-scale kernel machines".
+    """
+    draw = torch.randn(
+        (2, dim, frequencies),
+        generator=generator,
+        dtype=None if like is None else like.dtype,
+        device=None if like is None else like.device,
+    )
+    return draw / bandwidth
+
+
+def kernel_partition_distance(
+    embedding: Tensor,
+    labels: Tensor,
+    frequencies: Tensor,
+    *,
+    density: Tensor | None = None,
+    segments: int | None = None,
+) -> Tensor:
+    r"""Estimate of the squared distance of a Gaussian kernel from the truth's co-membership.
+
+    .. math::
+        \sum_{uv} w_u w_v (K_{uv} - [y_u = y_v])^2 \approx \|\Phi_1^\top W \Phi_2\|^2
+        - \|\Phi_1^\top W Q\|^2 - \|\Phi_2^\top W Q\|^2 + \|Q^\top W Q\|^2
+
+    with w summing to 1 and Q the one-hot truth. The two sides of the product have draws of
+    their own, so that the estimate and its gradient are unbiased: over the draws its mean is the
+    exact value, its standard deviation falls as one over the square root of the frequencies, and a
+    single value may be negative. With one draw the estimate would be too large by the kernel's
+    variance, which pulls all pixels together.
+
+    Features are made again in the backward pass, a block of pixels at a time: memory is
+    O(pixels x dim + R (R + n)).
+
+    Args:
+        embedding: ``(B, N, D)``.
+        labels: ``(B, N)`` integer labels 0 … n - 1 of the true segments.
+        frequencies: ``(2, D, R)`` from :func:`gaussian_frequencies`.
+        density: ``(B, N)`` measure of the pixels, >= 0; None counts them.
+        segments: n, if it is known.
+
+    Returns:
+        ``(B,)``; about 0 … 1; 0 for an image without any measure.
+
+    Raises:
+        ValueError: for shapes that don't fit.
+    """
+    if embedding.ndim != 3:
+        raise ValueError(f"embedding must have shape (B, N, D), got {tuple(embedding.shape)}")
+    images = embedding.shape[:2]
+    if labels.shape != images or labels.is_floating_point():
+        raise ValueError(
+            f"labels must be integers of shape (B, N) = {tuple(images)}, got {tuple(labels.shape)}"
+            f" of {labels.dtype}"
+        )
+    if frequencies.ndim != 3 or frequencies.shape[:2] != (2, embedding.shape[2]):
+        raise ValueError(
+            f"frequencies must have shape (2, D, R) with D = {embedding.shape[2]},"
+            f" got {tuple(frequencies.shape)}"
+        )
+    if density is not None and density.shape != images:
+        raise ValueError(
+            f"density must have shape (B, N) = {tuple(images)}, got {tuple(density.shape)}"
+        )
+    share = shares(embedding.new_ones(images) if density is None else density.to(embedding.dtype))
+    number = segments or (int(labels.max()) + 1 if labels.numel() else 1)
+    shift = torch.arange(len(labels), device=labels.device).unsqueeze(1) * number
+    place = labels.long() + shift
+    distance = _KernelDistance.apply(embedding, place, share, frequencies, number)
+    return distance  # type: ignore[no-any-return]
+
+
+class _KernelDistance(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, embedding: Tensor, place: Tensor, share: Tensor, frequencies: Tensor, number: int
+    ) -> Tensor:
+        images, _, _ = embedding.shape
+        width = 2 * frequencies.shape[2]
+        both = embedding.new_zeros(images, width, width)
+        truth = embedding.new_zeros(2, images * number, width)
+        for block in _blocks(embedding, frequencies):
+            first, second = _features(embedding[:, block], frequencies)
+            mass = share[:, block, None]
+            both += (first * mass).transpose(1, 2) @ second
+            index = place[:, block].flatten()
+            truth[0].index_add_(0, index, (first * mass).flatten(0, 1))
+            truth[1].index_add_(0, index, (second * mass).flatten(0, 1))
+        size = share.new_zeros(images * number).index_add_(0, place.flatten(), share.flatten())
+        ctx.save_for_backward(embedding, place, share, frequencies, both, truth)
+        squares = both.double().square().flatten(1).sum(1)
+        overlaps = truth.double().square().sum((0, 2)).view(images, number).sum(1)
+        sizes = size.double().square().view(images, number).sum(1)
+        return (squares - overlaps + sizes).to(embedding.dtype)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
+        embedding, place, share, frequencies, both, truth = ctx.saved_tensors
+        slope = torch.empty_like(embedding)
+        scale = 2 * slopes[0][:, None, None]
+        for block in _blocks(embedding, frequencies):
+            first, second = _features(embedding[:, block], frequencies)
+            index, mass = place[:, block], share[:, block, None] * scale
+            to_first = (second @ both.transpose(1, 2) - truth[0][index]) * mass
+            slope[:, block] = _through_features(first, to_first, frequencies[0])
+            to_second = (first @ both - truth[1][index]) * mass
+            slope[:, block] += _through_features(second, to_second, frequencies[1])
+        return slope, None, None, None, None
+
+
+def _blocks(embedding: Tensor, frequencies: Tensor) -> Iterator[slice]:
+    images, pixels, _ = embedding.shape
+    step = max(1, _HELD // max(1, images * frequencies.shape[2] * 4))
+    for start in range(0, pixels, step):
+        yield slice(start, start + step)
+
+
+def _features(embedding: Tensor, frequencies: Tensor) -> tuple[Tensor, Tensor]:
+    """``(B, n, 2 R)`` of both draws: cosines, then sines."""
+    scale = 1 / math.sqrt(frequencies.shape[2])
+    first, second = (
+        torch.cat([angles.cos(), angles.sin()], -1).mul_(scale)
+        for angles in (embedding @ draw for draw in frequencies)
+    )
+    return first, second
+
+
+def _through_features(features: Tensor, slopes: Tensor, frequencies: Tensor) -> Tensor:
+    """The slope of the embedding, from that of cosines and sines."""
+    half = features.shape[-1] // 2
+    cosines, sines = features[..., :half], features[..., half:]
+    angles = slopes[..., half:] * cosines - slopes[..., :half] * sines
+    return angles @ frequencies.T
