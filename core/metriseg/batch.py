@@ -182,6 +182,26 @@ class Batch:
         """``(N, C, *S)``: ln(1 - p), for classes that are yes-or-no questions."""
         return self._once("log_complements", self._log_complements)
 
+    @property
+    def embedding(self) -> Tensor:
+        """``(N, D, *S)``: the features, or the logits where there are none; finite where ignored.
+
+        Raises:
+            ValueError: for features of another spatial shape than the logits.
+        """
+        if self.features is None:
+            return self.masked_logits
+        expected, came = tuple(self.logits.shape[2:]), tuple(self.features.shape[2:])
+        if came != expected:
+            raise ValueError(
+                f"features must have the spatial shape of the logits, {expected},"
+                f" got {came}: resize one of the two"
+            )
+        features = self.features.to(self.logits.dtype)
+        return (
+            features if self.valid is None else torch.where(self.valid.unsqueeze(1), features, 0.0)
+        )
+
     def loaded(self, name: str, *, dense: bool) -> Tensor | None:
         """The map that a loader has computed beforehand, 0 where ignored; None without one.
 

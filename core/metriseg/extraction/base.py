@@ -79,8 +79,3 @@ class AssignedSegments(Segments):
             else:
                 labels = p.argmax(-1)
         return labels.view(-1, *batch.logits.shape[2:])
-
-
-def embedding_of(batch: Batch) -> Tensor:
-    """``(B, D, *S)``: the features, or the logits where none are given."""
-    return batch.logits if batch.features is None else batch.features.to(batch.logits.dtype)

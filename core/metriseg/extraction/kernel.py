@@ -7,7 +7,7 @@ from torch import Tensor
 
 from metriseg import validation
 from metriseg.batch import Batch
-from metriseg.extraction.base import Segments, embedding_of
+from metriseg.extraction.base import Segments
 from metriseg.functional.partition import Form
 from metriseg.functional.partition_kernel import gaussian_frequencies, kernel_partition_distance
 
@@ -45,7 +45,7 @@ class KernelSegments(Segments):
     ) -> Tensor:
         if form != "frobenius":
             raise ValueError(f"form must be 'frobenius' with KernelSegments, got {form!r}")
-        vectors = embedding_of(batch).flatten(2).transpose(1, 2)
+        vectors = batch.embedding.flatten(2).transpose(1, 2)
         return kernel_partition_distance(
             vectors,
             truth.flatten(1),

@@ -29,6 +29,7 @@ from metriseg.losses.inverse_form import InverseFormLoss
 from metriseg.losses.jaccard_metric import JaccardMetricLoss
 from metriseg.losses.lovasz import LovaszHingeLoss, LovaszSoftmaxLoss
 from metriseg.losses.mutual_information import RegionMutualInformationLoss
+from metriseg.losses.partition import PartitionLoss
 from metriseg.losses.pixel import (
     CrossEntropyLoss,
     DistanceMapCrossEntropyLoss,
@@ -81,6 +82,7 @@ __all__ = [
     "LovaszSoftmaxLoss",
     "MimeLoss",
     "NegativeMimeLoss",
+    "PartitionLoss",
     "PenaltyGeneralizedDiceLoss",
     "PixelLoss",
     "PowerDiceLoss",

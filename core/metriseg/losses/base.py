@@ -364,19 +364,6 @@ def counted_classes(batch: Batch, classes: Classes, *, per_image: bool) -> Tenso
     return counted if per_image else counted.any(0, keepdim=True)
 
 
-def embedding(batch: Batch) -> Tensor:
-    """``(N, D, *S)``: the features, or the logits where there are none; finite where ignored."""
-    if batch.features is None:
-        return batch.masked_logits
-    if batch.features.shape[2:] != batch.logits.shape[2:]:
-        raise ValueError(
-            f"features must have the spatial shape of the logits, {tuple(batch.logits.shape[2:])},"
-            f" got {tuple(batch.features.shape[2:])}: resize one of the two"
-        )
-    features = batch.features.to(batch.logits.dtype)
-    return features if batch.valid is None else torch.where(batch.valid.unsqueeze(1), features, 0.0)
-
-
 def pixel_factors(loss: SegmentationLoss, batch: Batch) -> Tensor:
     """``(N, *S)``: every pixel's weight times that of its class, 0 where ignored."""
     labels, factors = batch.labels, loss.class_factors(batch)

@@ -15,7 +15,6 @@ from metriseg.losses.base import (
     ClassWeight,
     Reduction,
     SegmentationLoss,
-    embedding,
     mean,
     pixel_factors,
     reduce_pixels,
@@ -135,7 +134,7 @@ class ConditionalBoundaryLoss(SegmentationLoss):
     def _terms(self, batch: Batch) -> tuple[tuple[Tensor, Tensor], list[Term]]:
         """Sums and numbers of pairs, and the terms that a boundary pixel has once."""
         validation.enough_classes(self, batch.num_classes, 2)
-        labels, features = batch.labels, embedding(batch)
+        labels, features = batch.labels, batch.embedding
         valid = torch.ones_like(labels, dtype=torch.bool) if batch.valid is None else batch.valid
         right = (batch.masked_logits.argmax(1) == labels) & valid
         boundary = F.label_boundary(labels, valid, self._width(labels))

@@ -14,7 +14,6 @@ from metriseg.losses.base import (
     PixelLoss,
     Reduction,
     SegmentationLoss,
-    embedding,
     mean,
     pixel_factors,
     reduce_pixels,
@@ -118,7 +117,7 @@ class TripletLoss(SegmentationLoss):
             labels.flatten(), valid.flatten(), num_labels(batch), self.samples
         )
         taken, places = chosen >= 0, chosen.clamp(min=0)
-        features = embedding(batch).flatten(2)
+        features = batch.embedding.flatten(2)
         pixels = max(features.shape[2], 1)
         image = torch.div(places, pixels, rounding_mode="floor")
         # in float64: distances are differences of squares
@@ -242,13 +241,13 @@ class CenterLoss(PixelLoss):
             weight=weight,
             features=features,
         )
-        values = embedding(batch)
+        values = batch.embedding
         centers = self._kept(self.centers, batch, values)
         sums, mass = self._sums(batch, values)
         self.centers.copy_(F.updated_centers(centers, sums, mass, self.update_rate))
 
     def evaluate(self, batch: Batch) -> Tensor:
-        labels, values = batch.labels, embedding(batch)
+        labels, values = batch.labels, batch.embedding
         if self.centers is None:
             sums, mass = self._sums(batch, values.detach())
             centers = mean(sums, mass.unsqueeze(1))
