@@ -1,6 +1,7 @@
 """Comparing partitions: contingency tables, the metrics made of them, and search by them."""
 
 from metriseg.partitions.contingency import ContingencyTable, TableStack, contingency_table
+from metriseg.partitions.disagreement import disagreement_map
 from metriseg.partitions.distances import (
     adapted_rand_error,
     adjusted_rand_index,
@@ -32,6 +33,7 @@ __all__ = [
     "adapted_rand_error",
     "adjusted_rand_index",
     "contingency_table",
+    "disagreement_map",
     "larsen_aone_dissimilarity",
     "mean_scores",
     "mirkin_distance",
