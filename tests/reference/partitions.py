@@ -48,6 +48,23 @@ def partition_distance(
     )
 
 
+def pixel_pairs(x: Labels, y: Labels, kernel: Callable[[int, int], float]) -> float:
+    """sum of kernel(u, v) over ordered pairs that one partition joins and the other parts."""
+    pixels = range(len(x))
+    return float(
+        sum(kernel(u, v) for u in pixels for v in pixels if (x[u] == x[v]) != (y[u] == y[v]))
+    )
+
+
+def by_pixels(x: Labels, y: Labels, distance: Callable[[Block, Block], float]) -> float:
+    """A distance of sets between each pixel's two blocks, summed over pixels."""
+
+    def block(labels: Labels, u: int) -> Block:
+        return frozenset(v for v, label in enumerate(labels) if label == labels[u])
+
+    return float(sum(distance(block(x, u), block(y, u)) for u in range(len(x))))
+
+
 def by_position(x: Labels, y: Labels, table: Sequence[Sequence[float]]) -> Callable:
     """Weights given as a table over the blocks of x and of y."""
     rows, columns = blocks(x), blocks(y)

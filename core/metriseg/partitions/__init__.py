@@ -13,6 +13,14 @@ from metriseg.partitions.distances import (
     van_dongen_distance,
     variation_of_information,
 )
+from metriseg.partitions.images import (
+    color_bins,
+    color_features,
+    intensity_bins,
+    intensity_features,
+    texture_bins,
+    texture_features,
+)
 from metriseg.partitions.registry import MEASURES, Measure
 from metriseg.partitions.scores import (
     DEFAULT_SCORES,
@@ -21,19 +29,46 @@ from metriseg.partitions.scores import (
     mean_scores,
     partition_scores,
 )
+from metriseg.partitions.weights import (
+    ArbitraryWeight,
+    FeatureWeight,
+    KernelWeight,
+    PowerWeight,
+    ProductMeasure,
+    RegionPairs,
+    RegionWeight,
+    SizeWeight,
+    UnionWeight,
+    UnitWeight,
+    weighted_partition_distance,
+)
 
 __all__ = [
     "DEFAULT_SCORES",
     "MEASURES",
     "SCORES",
+    "ArbitraryWeight",
     "ContingencyTable",
+    "FeatureWeight",
+    "KernelWeight",
     "Measure",
     "PartitionScores",
+    "PowerWeight",
+    "ProductMeasure",
+    "RegionPairs",
+    "RegionWeight",
+    "SizeWeight",
     "TableStack",
+    "UnionWeight",
+    "UnitWeight",
     "adapted_rand_error",
     "adjusted_rand_index",
+    "color_bins",
+    "color_features",
     "contingency_table",
     "disagreement_map",
+    "intensity_bins",
+    "intensity_features",
     "larsen_aone_dissimilarity",
     "mean_scores",
     "mirkin_distance",
@@ -41,6 +76,9 @@ __all__ = [
     "partition_scores",
     "rand_index",
     "split_and_merge",
+    "texture_bins",
+    "texture_features",
     "van_dongen_distance",
     "variation_of_information",
+    "weighted_partition_distance",
 ]

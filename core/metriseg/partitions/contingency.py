@@ -250,8 +250,11 @@ class ContingencyTable(_Needs):
                 " features to describe its regions by"
             )
         sums = sum_by(index, features, len(sizes))
-        first = sizes if sizes.ndim == 1 else sizes[:, 0]
-        means: NDArray[np.float64] = sums / first[:, None]
+        first = (sizes if sizes.ndim == 1 else sizes[:, 0])[:, None]
+        # a region without any of the first measure has no mean
+        means: NDArray[np.float64] = np.divide(
+            sums, first, out=np.zeros_like(sums), where=first > 0
+        )
         return means
 
     @property
@@ -266,13 +269,16 @@ class ContingencyTable(_Needs):
         return total.item() if total.ndim == 0 else total
 
     def measure(self, index: int) -> ContingencyTable:
-        """The table of one of several measures; cells of measure 0 are gone."""
+        """The table of one of several measures; cells of measure 0 are gone.
+
+        Features are weighted by the first measure, and go with it alone.
+        """
         cells = self.cells
         columns = cells.values.reshape(len(cells.x), -1)
         if not 0 <= index < columns.shape[1]:
             raise ValueError(f"index must be in 0 … {columns.shape[1] - 1}, got {index!r}")
         kept = columns[:, index] > 0
-        features = None if cells.features is None else cells.features[kept]
+        features = None if cells.features is None or index else cells.features[kept]
         return self._of(Cells(cells.x[kept], cells.y[kept], columns[kept, index], features))
 
     @property
@@ -399,7 +405,7 @@ class TableStack(_Needs):
             raise ValueError("tables must hold at least one table, got none")
         for table in tables[1:]:
             _same_kind(tables[0].cells, table.cells)
-        self._tables = len(tables)
+        self._tables = tuple(tables)
         self._values = np.concatenate([table.values for table in tables])
         self.x_index = _in_turn([t.x_index for t in tables], [t.shape[0] for t in tables])
         self.y_index = _in_turn([t.y_index for t in tables], [t.shape[1] for t in tables])
@@ -422,7 +428,11 @@ class TableStack(_Needs):
         }
 
     def __len__(self) -> int:
-        return self._tables
+        return len(self._tables)
+
+    def measure(self, index: int) -> TableStack:
+        """The stack of one of several measures of each table."""
+        return TableStack([table.measure(index) for table in self._tables])
 
     @property
     def values(self) -> NDArray[Any]:

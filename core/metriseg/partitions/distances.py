@@ -33,7 +33,8 @@ def partition_distance(table: Table, *, normalized: bool = False) -> Any:
     Returns:
         0 … N² - N for counts; 0 … 1 normalized. 0 exactly when the partitions are equal.
 
-    Reference: V. Kovtunenko, S. Mashtalir, 2026, eq. (3).
+    Reference: A. Kovtunenko, S. Mashtalir, Applied Aspects of Information Technology 9, 2026,
+    eq. (3), doi:10.15276/aait.09.2026.12.
 
     >>> from metriseg.partitions import contingency_table
     >>> partition_distance(contingency_table([[0, 0, 0], [1, 1, 1]], [[0, 0, 1], [0, 1, 1]]))
