@@ -13,11 +13,14 @@ from metriseg.partitions.distances import (
     variation_of_information,
 )
 from metriseg.partitions.registry import MEASURES, Measure
+from metriseg.partitions.search import PartitionIndex
+from metriseg.partitions.sketch import partition_sketch
 
 __all__ = [
     "MEASURES",
     "ContingencyTable",
     "Measure",
+    "PartitionIndex",
     "TableStack",
     "adapted_rand_error",
     "adjusted_rand_index",
@@ -25,6 +28,7 @@ __all__ = [
     "larsen_aone_dissimilarity",
     "mirkin_distance",
     "partition_distance",
+    "partition_sketch",
     "rand_index",
     "split_and_merge",
     "van_dongen_distance",
