@@ -29,6 +29,8 @@ from metriseg.partitions.scores import (
     mean_scores,
     partition_scores,
 )
+from metriseg.partitions.search import PartitionIndex
+from metriseg.partitions.sketch import partition_sketch
 from metriseg.partitions.weights import (
     ArbitraryWeight,
     FeatureWeight,
@@ -52,6 +54,7 @@ __all__ = [
     "FeatureWeight",
     "KernelWeight",
     "Measure",
+    "PartitionIndex",
     "PartitionScores",
     "PowerWeight",
     "ProductMeasure",
@@ -74,6 +77,7 @@ __all__ = [
     "mirkin_distance",
     "partition_distance",
     "partition_scores",
+    "partition_sketch",
     "rand_index",
     "split_and_merge",
     "texture_bins",

@@ -227,3 +227,20 @@ def _check_weight(fine: bool) -> None:
 def _check_features(fine: bool) -> None:
     if not fine:
         raise ValueError("features must be finite")
+
+
+def relabelled(name: str, labels: Any) -> NDArray[Any]:
+    """The same partition with labels 0, 1, … in their order, in the smallest type that holds them.
+
+    Raises:
+        ValueError: for labels that are no integers, negative or above 2^63 - 1, or no pixels.
+    """
+    array = _label_array(name, labels)
+    flat = array.reshape(-1)
+    heads = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
+    seen = _signed(name, flat[heads])
+    if int(seen.min()) < 0:
+        raise ValueError(f"{name} must hold labels that are not negative, got {int(seen.min())}")
+    names, index = np.unique(seen, return_inverse=True)
+    small = index.reshape(-1).astype(np.min_scalar_type(len(names) - 1))
+    return np.repeat(small, np.diff(heads, append=flat.size)).reshape(array.shape)
