@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metriseg.partitions.grouping import Cells, concatenate, group
-from metriseg.partitions.runs import cells_of_arrays, cells_of_tensors
+from metriseg.partitions.runs import cells_of_arrays, cells_of_tensors, is_chunked
 
 Ignore: TypeAlias = int | Collection[int] | Mapping[str, int | Collection[int]] | None
 
-#: Pending entries are merged when they are more than this, and more than twice the table.
-PENDING = 1 << 22
+#: Pending values are merged when they are more than this, and more than the table's.
+PENDING = 1 << 20
+#: What a part that waits counts for beside its values.
+PART = 64
 #: The most entries that :meth:`ContingencyTable.to_dense` writes without being asked for more.
 DENSE = 1 << 26
 
@@ -86,7 +88,12 @@ class ContingencyTable(_Needs):
     def __init__(self) -> None:
         self._cells: Cells | None = None
         self._pending: list[Cells] = []
+        self._waiting = 0
         self._derived: dict[str, Any] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The entries alone, merged: what a copy or another process needs."""
+        return {"_cells": self._compact(), "_pending": [], "_waiting": 0, "_derived": {}}
 
     # Filling it
 
@@ -98,11 +105,19 @@ class ContingencyTable(_Needs):
         weight: Any = None,
         features: Any = None,
         ignore: Ignore = None,
+        progress: bool = False,
     ) -> ContingencyTable:
         """Add the pixels of two label maps, in place; arguments as in :func:`contingency_table`."""
-        read = cells_of_tensors if _on_accelerator(x) else cells_of_arrays
         dropped = ignored_labels(ignore)
-        for cells in read(x, y, weight, features, dropped):
+        if any(is_chunked(one) for one in (x, y, weight, features)):
+            from metriseg.partitions.chunked import add_chunks
+
+            return add_chunks(self, x, y, weight, features, dropped, progress)
+        if _on_accelerator(x):
+            read = cells_of_tensors(x, y, weight, features, dropped)
+        else:
+            read = cells_of_arrays(x, y, weight, features, dropped, progress)
+        for cells in read:
             self._add(cells)
         return self
 
@@ -139,26 +154,27 @@ class ContingencyTable(_Needs):
 
         gathered = gather_cells(self._compact(), group)
         if gathered is not None:
-            self._cells, self._pending, self._derived = None, [], {}
+            self._cells, self._pending, self._waiting, self._derived = None, [], 0, {}
             for cells in gathered:
                 self._add(cells)
         return self
 
     def _add(self, cells: Cells) -> None:
+        """Have these entries, grouped, wait to be merged."""
         known = self._pending[0] if self._pending else self._cells
         if known is not None:
             _same_kind(known, cells)
         self._pending.append(cells)
+        self._waiting += cells.values.size + PART
         self._derived = {}
-        waiting = sum(len(part.x) for part in self._pending)
-        if waiting > max(PENDING, 2 * (0 if self._cells is None else len(self._cells.x))):
+        if self._waiting > max(PENDING, 0 if self._cells is None else self._cells.values.size):
             self._compact()
 
     def _compact(self) -> Cells | None:
         if self._pending:
             parts = ([] if self._cells is None else [self._cells]) + self._pending
-            self._cells = group(concatenate(parts))
-            self._pending = []
+            self._cells = parts[0] if len(parts) == 1 else group(concatenate(parts))
+            self._pending, self._waiting = [], 0
         return self._cells
 
     # Reading it
@@ -345,14 +361,13 @@ class ContingencyTable(_Needs):
         """A table of given entries: labels ``(cells,)``, values ``(cells,)`` or ``(cells, R)``."""
         data = np.asarray(values)
         table = cls()
-        table._add(
-            Cells(
-                np.asarray(x, np.int64),
-                np.asarray(y, np.int64),
-                data.astype(np.int64 if data.dtype.kind in "biu" else np.float64),
-                None if features is None else np.asarray(features, np.float64),
-            )
+        cells = Cells(
+            np.asarray(x, np.int64),
+            np.asarray(y, np.int64),
+            data.astype(np.int64 if data.dtype.kind in "biu" else np.float64),
+            None if features is None else np.asarray(features, np.float64),
         )
+        table._add(group(cells))
         return table
 
     @classmethod
@@ -479,6 +494,7 @@ def contingency_table(
     weight: Any = None,
     features: Any = None,
     ignore: Ignore = None,
+    progress: bool = False,
 ) -> ContingencyTable:
     r"""Count, sparsely, the pixels that each region of x shares with each region of y.
 
@@ -486,13 +502,16 @@ def contingency_table(
 
     Label maps are made of runs: runs are counted, not pixels, in blocks that fit the cache. No
     dense table is made and no label is one-hot encoded, so time is O(pixels) and memory is
-    O(runs of a block + cells).
+    O(runs of a block + cells). Memory-mapped arrays are read block by block, and Zarr arrays
+    chunk by chunk. When one of the arrays is a Dask array, its chunks are counted where Dask runs
+    them, on the threads of this machine or on a ``dask.distributed`` cluster, and their tables
+    merged in a tree: the table is the same, and no more than the chunks at work is in memory.
 
     Args:
         x: integer label map of any dimension and shape: NumPy array or anything ``np.asarray``
             takes, torch tensor on the CPU or an accelerator, Dask or Zarr array (extra
             ``scale``). Labels are arbitrary numbers from 0 to 2^63 - 1.
-        y: label map of the same shape.
+        y: label map of the same shape; of another kind or other chunks if need be.
         weight: the measure of each pixel (area, volume, probability mass, any density): finite,
             not negative, of x's shape; or ``(R, *S)`` for R measures in one table, such as the
             bins of :func:`~metriseg.partitions.intensity_bins`. None counts pixels.
@@ -500,20 +519,26 @@ def contingency_table(
             table, weighted by the (first) measure: see ``x_features``.
         ignore: a label, or several: pixels that have it in *either* map are left out. A mapping
             such as ``{"x": 0}`` names the side. An ignored label may be negative.
+        progress: whether to show a bar on standard error: by rich (extra ``scale``), and by Dask
+            itself for Dask arrays. What an accelerator counts has none: it takes too short.
 
     Returns:
         The table; empty when every pixel is ignored or of weight 0.
 
     Raises:
         ValueError: for different shapes, empty maps, labels that are no integers, negative or
-            above 2^63 - 1, weights that are negative or not finite, features that are not finite.
+            above 2^63 - 1, weights that are negative or not finite, features that are not finite,
+            Dask arrays of unknown chunk sizes.
+        ImportError: when a bar is asked for and rich is missing.
 
     >>> table = contingency_table([[0, 0], [1, 255]], [[5, 6], [6, 6]], ignore={"x": 255})
     >>> table.to_dense()
     array([[1, 1],
            [0, 1]])
     """
-    return ContingencyTable().update(x, y, weight=weight, features=features, ignore=ignore)
+    return ContingencyTable().update(
+        x, y, weight=weight, features=features, ignore=ignore, progress=progress
+    )
 
 
 class IgnoredLabels(NamedTuple):
