@@ -1,5 +1,11 @@
 """Comparing partitions: contingency tables, the metrics made of them, and search by them."""
 
+from metriseg.partitions.axioms import (
+    AxiomReport,
+    WeightConditions,
+    check_metric_axioms,
+    satisfies_weight_conditions,
+)
 from metriseg.partitions.contingency import ContingencyTable, TableStack, contingency_table
 from metriseg.partitions.disagreement import disagreement_map
 from metriseg.partitions.distances import (
@@ -31,6 +37,7 @@ from metriseg.partitions.scores import (
 )
 from metriseg.partitions.search import PartitionIndex
 from metriseg.partitions.sketch import partition_sketch
+from metriseg.partitions.transport import earth_movers_distance, microm_distance, signature_distance
 from metriseg.partitions.weights import (
     ArbitraryWeight,
     FeatureWeight,
@@ -50,6 +57,7 @@ __all__ = [
     "MEASURES",
     "SCORES",
     "ArbitraryWeight",
+    "AxiomReport",
     "ContingencyTable",
     "FeatureWeight",
     "KernelWeight",
@@ -64,21 +72,27 @@ __all__ = [
     "TableStack",
     "UnionWeight",
     "UnitWeight",
+    "WeightConditions",
     "adapted_rand_error",
     "adjusted_rand_index",
+    "check_metric_axioms",
     "color_bins",
     "color_features",
     "contingency_table",
     "disagreement_map",
+    "earth_movers_distance",
     "intensity_bins",
     "intensity_features",
     "larsen_aone_dissimilarity",
     "mean_scores",
+    "microm_distance",
     "mirkin_distance",
     "partition_distance",
     "partition_scores",
     "partition_sketch",
     "rand_index",
+    "satisfies_weight_conditions",
+    "signature_distance",
     "split_and_merge",
     "texture_bins",
     "texture_features",

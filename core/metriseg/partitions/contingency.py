@@ -7,7 +7,7 @@ or of the ranks of a process group add up to exactly the table of the whole.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -15,7 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metriseg.partitions.grouping import Cells, concatenate, group
-from metriseg.partitions.runs import cells_of_arrays, cells_of_tensors, is_chunked
+from metriseg.partitions.runs import (
+    cells_of_arrays,
+    cells_of_tensors,
+    given_cells,
+    is_chunked,
+)
 
 Ignore: TypeAlias = int | Collection[int] | Mapping[str, int | Collection[int]] | None
 
@@ -25,6 +30,15 @@ PENDING = 1 << 20
 PART = 64
 #: The most entries that :meth:`ContingencyTable.to_dense` writes without being asked for more.
 DENSE = 1 << 26
+
+
+class Signatures(NamedTuple):
+    """Sizes ``(m,)`` and mean features ``(m, F)`` of the regions of x, and those of y."""
+
+    x_sizes: NDArray[Any]
+    x_features: NDArray[np.float64]
+    y_sizes: NDArray[Any]
+    y_features: NDArray[np.float64]
 
 
 class _Needs:
@@ -109,17 +123,19 @@ class ContingencyTable(_Needs):
     ) -> ContingencyTable:
         """Add the pixels of two label maps, in place; arguments as in :func:`contingency_table`."""
         dropped = ignored_labels(ignore)
+        # apart at first, so that bad input leaves this table as it was
+        part = ContingencyTable()
         if any(is_chunked(one) for one in (x, y, weight, features)):
             from metriseg.partitions.chunked import add_chunks
 
-            return add_chunks(self, x, y, weight, features, dropped, progress)
+            return self.merge(add_chunks(part, x, y, weight, features, dropped, progress))
         if _on_accelerator(x):
             read = cells_of_tensors(x, y, weight, features, dropped)
         else:
             read = cells_of_arrays(x, y, weight, features, dropped, progress)
         for cells in read:
-            self._add(cells)
-        return self
+            part._add(cells)
+        return self.merge(part)
 
     def merge(self, other: ContingencyTable) -> ContingencyTable:
         """Add another table, in place.
@@ -142,7 +158,7 @@ class ContingencyTable(_Needs):
 
     def __radd__(self, other: object) -> ContingencyTable:
         """So that ``sum(tables)`` works."""
-        return self if other == 0 else NotImplemented
+        return ContingencyTable().merge(self) if other == 0 else NotImplemented
 
     def all_reduce(self, group: Any = None) -> ContingencyTable:
         """Make this the sum of the tables of all ranks of ``torch.distributed``, in place.
@@ -266,11 +282,13 @@ class ContingencyTable(_Needs):
                 " features to describe its regions by"
             )
         sums = sum_by(index, features, len(sizes))
-        first = (sizes if sizes.ndim == 1 else sizes[:, 0])[:, None]
-        # a region without any of the first measure has no mean
-        means: NDArray[np.float64] = np.divide(
-            sums, first, out=np.zeros_like(sums), where=first > 0
-        )
+        first = sizes if sizes.ndim == 1 else sizes[:, 0]
+        if not first.all():
+            raise ValueError(
+                "weight must have a first measure above 0 in every region here: the mean of a"
+                " feature over a region of measure 0 has no meaning"
+            )
+        means: NDArray[np.float64] = sums / first[:, None]
         return means
 
     @property
@@ -287,14 +305,14 @@ class ContingencyTable(_Needs):
     def measure(self, index: int) -> ContingencyTable:
         """The table of one of several measures; cells of measure 0 are gone.
 
-        Features are weighted by the first measure, and go with it alone.
+        Features stay with the first measure, which weighs them; the others' tables have none.
         """
         cells = self.cells
         columns = cells.values.reshape(len(cells.x), -1)
         if not 0 <= index < columns.shape[1]:
             raise ValueError(f"index must be in 0 … {columns.shape[1] - 1}, got {index!r}")
         kept = columns[:, index] > 0
-        features = None if cells.features is None or index else cells.features[kept]
+        features = None if cells.features is None or index > 0 else cells.features[kept]
         return self._of(Cells(cells.x[kept], cells.y[kept], columns[kept, index], features))
 
     @property
@@ -341,6 +359,22 @@ class ContingencyTable(_Needs):
         """Sum over the regions of y ``(n, …)``."""
         return values.sum(0)
 
+    def per_x(self, value: Any) -> Any:
+        """One number a table, as one a region of x."""
+        return value
+
+    def per_y(self, value: Any) -> Any:
+        """One number a table, as one a region of y."""
+        return value
+
+    def per_cell(self, value: Any) -> Any:
+        """One number a table, as one a cell."""
+        return value
+
+    def signatures(self) -> Iterator[Signatures]:
+        """What each table's regions weigh and are like: of this one alone."""
+        yield Signatures(self.x_sizes, self.x_features, self.y_sizes, self.y_features)
+
     def result(self, value: Any) -> Any:
         """What a distance returns: a float here, an array for a stack of tables."""
         return float(value)
@@ -358,16 +392,20 @@ class ContingencyTable(_Needs):
         values: Any,
         features: Any = None,
     ) -> ContingencyTable:
-        """A table of given entries: labels ``(cells,)``, values ``(cells,)`` or ``(cells, R)``."""
-        data = np.asarray(values)
+        """A table of given entries.
+
+        Args:
+            x: label of x of each entry, ``(cells,)``; pairs may come up repeatedly.
+            y: label of y of each entry.
+            values: measure of each entry, ``(cells,)`` or ``(cells, R)``; whole numbers count.
+            features: sums of pixel features, ``(cells, F)``.
+
+        Raises:
+            ValueError: for labels that :func:`contingency_table` refuses, negative or infinite
+                values, or other shapes.
+        """
         table = cls()
-        cells = Cells(
-            np.asarray(x, np.int64),
-            np.asarray(y, np.int64),
-            data.astype(np.int64 if data.dtype.kind in "biu" else np.float64),
-            None if features is None else np.asarray(features, np.float64),
-        )
-        table._add(group(cells))
+        table._add(group(given_cells(x, y, values, features)))
         return table
 
     @classmethod
@@ -379,7 +417,7 @@ class ContingencyTable(_Needs):
         if not isinstance(other, ContingencyTable):
             return NotImplemented
         ours, theirs = self._compact(), other._compact()
-        if ours is None or theirs is None:
+        if ours is None or theirs is None or self.is_empty or other.is_empty:
             return self.is_empty and other.is_empty
         return all(
             (a is None and b is None)
@@ -479,6 +517,30 @@ class TableStack(_Needs):
     def sum_y(self, values: NDArray[Any]) -> Any:
         return sum_by(self._owner["y"], values, len(self))
 
+    def per_x(self, value: Any) -> Any:
+        return value[self._owner["x"]]
+
+    def per_y(self, value: Any) -> Any:
+        return value[self._owner["y"]]
+
+    def per_cell(self, value: Any) -> Any:
+        return value[self._owner["cells"]]
+
+    def signatures(self) -> Iterator[Signatures]:
+        """What each table's regions weigh and are like, table by table."""
+        ends = [np.searchsorted(self._owner[side], np.arange(1, len(self))) for side in "xy"]
+        parts = (
+            np.split(values, ends[side])
+            for side, values in (
+                (0, self.x_sizes),
+                (0, self.x_features),
+                (1, self.y_sizes),
+                (1, self.y_features),
+            )
+        )
+        for four in zip(*parts, strict=True):
+            yield Signatures(*four)
+
     def result(self, value: Any) -> Any:
         return np.asarray(value, np.float64)
 
@@ -571,6 +633,8 @@ def _labels(given: Any) -> NDArray[np.int64]:
     for one in listed:
         if isinstance(one, bool) or not hasattr(one, "__index__"):
             raise ValueError(f"ignore must be an integer label or several, got {given!r}")
+        if not -(2**63) <= int(one) < 2**63:
+            raise ValueError(f"ignore must hold labels within int64, got {one!r}")
     return np.asarray(listed, np.int64)
 
 

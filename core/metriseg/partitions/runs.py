@@ -46,7 +46,7 @@ def cells_of_arrays(
         values: NDArray[Any] = np.diff(heads, append=len(xs))
         if weights is not None:
             mass = _block_of_planes(weights, order, region)
-            _check_weight(bool((mass >= 0).all()) and bool(np.isfinite(mass).all()))
+            _check("weight", bool((mass >= 0).all()) and bool(np.isfinite(mass).all()))
             values = np.add.reduceat(mass, heads, axis=1).T
             values = np.ascontiguousarray(values[:, 0] if single else values)
         sums = None
@@ -105,8 +105,8 @@ def cells_of_tensors(
     x: Tensor, y: Any, weight: Any, features: Any, ignored: tuple[NDArray[np.int64], ...]
 ) -> Iterator[Cells]:
     """Entries of two label maps on an accelerator, counted there; only the entries leave it."""
-    y = _label_tensor("y", y, x)
     x = _label_tensor("x", x, x)
+    y = _label_tensor("y", y, x)
     same_shape(tuple(x.shape), tuple(y.shape))
     shape = tuple(x.shape)
     weight = None if weight is None else _tensor_planes("weight", weight, x)
@@ -127,7 +127,7 @@ def cells_of_tensors(
         parts = []
         if weights is not None:
             mass = weights[:, block].double()
-            _check_weight(bool(((mass >= 0) & mass.isfinite()).all()))
+            _check("weight", bool(((mass >= 0) & mass.isfinite()).all()))
             parts += list(mass)
         if described is not None:
             seen = described[:, block].double()
@@ -177,6 +177,35 @@ def _grouped_on_device(
     yield group(cells)
 
 
+def given_cells(x: Any, y: Any, values: Any, features: Any) -> Cells:
+    """Entries that a caller states, checked."""
+    xs, ys = _given_labels("x", x), _given_labels("y", y)
+    data = np.asarray(values)
+    if data.dtype.kind not in "biuf":
+        raise ValueError(f"values must hold real numbers, got dtype {data.dtype}")
+    data = data.astype(np.float64 if data.dtype.kind == "f" else np.int64)
+    _check("values", bool((data >= 0).all()) and bool(np.isfinite(data).all()))
+    sums = None if features is None else np.asarray(features, np.float64)
+    entries = xs.shape
+    fits = len(entries) == 1 and ys.shape == entries == data.shape[:1] and data.ndim <= 2
+    if not (fits and (sums is None or (sums.ndim == 2 and sums.shape[:1] == entries))):
+        came = [part.shape for part in (xs, ys, data, sums) if part is not None]
+        raise ValueError(
+            "values must have shape (cells,) or (cells, R), features (cells, F), and x and y"
+            f" (cells,), got x, y, values, features of {', '.join(map(str, came))}"
+        )
+    if sums is not None:
+        _check_features(bool(np.isfinite(sums).all()))
+    return Cells(xs, ys, data, sums)
+
+
+def _given_labels(name: str, given: Any) -> NDArray[np.int64]:
+    labels = host(given)
+    signed = _signed(name, _label_array(name, labels) if labels.size else labels)
+    _not_negative(name, signed)
+    return signed
+
+
 def _kept(cells: Cells, ignored: tuple[NDArray[np.int64], ...]) -> Cells:
     drop: NDArray[np.bool_] | None = None
     for labels, names in zip((cells.x, cells.y), ignored, strict=True):
@@ -191,8 +220,11 @@ def _kept(cells: Cells, ignored: tuple[NDArray[np.int64], ...]) -> Cells:
 
 def is_chunked(values: Any) -> bool:
     """Whether this is an array of chunks that are read when asked for: of Dask, or Zarr."""
-    of_zarr = type(values).__module__.partition(".")[0] == "zarr" and hasattr(values, "chunks")
-    return is_dask(values) or of_zarr
+    return is_dask(values) or (_of_zarr(values) and hasattr(values, "chunks"))
+
+
+def _of_zarr(values: Any) -> bool:
+    return type(values).__module__.partition(".")[0] == "zarr"
 
 
 def is_dask(values: Any) -> bool:
@@ -206,6 +238,10 @@ def host(values: Any) -> NDArray[Any]:
 
 
 def _label_array(name: str, labels: Any) -> NDArray[Any]:
+    if _of_zarr(labels) and not hasattr(labels, "dtype"):
+        raise ValueError(
+            f"{name} must hold integer labels, got a Zarr group: give one of its arrays"
+        )
     array = host(labels)
     check_labels(name, array)
     return array
@@ -213,18 +249,18 @@ def _label_array(name: str, labels: Any) -> NDArray[Any]:
 
 def check_labels(name: str, labels: Any) -> None:
     """Raise for an array, of whatever kind, that can't be a label map."""
-    if labels.dtype.kind not in "biu":
-        raise ValueError(f"{name} must hold integer labels, got dtype {labels.dtype}")
     if 0 in labels.shape:
         raise ValueError(f"{name} must hold at least one pixel, got shape {labels.shape}")
+    if labels.dtype.kind not in "biu":
+        raise ValueError(f"{name} must hold integer labels, got dtype {labels.dtype}")
 
 
 def _label_tensor(name: str, labels: Any, like: Tensor) -> Tensor:
     tensor = labels if isinstance(labels, Tensor) else torch.as_tensor(np.asarray(labels))
-    if tensor.is_floating_point() or tensor.is_complex():
-        raise ValueError(f"{name} must hold integer labels, got dtype {tensor.dtype}")
     if tensor.numel() == 0:
         raise ValueError(f"{name} must hold at least one pixel, got shape {tuple(tensor.shape)}")
+    if tensor.is_floating_point() or tensor.is_complex():
+        raise ValueError(f"{name} must hold integer labels, got dtype {tensor.dtype}")
     if tensor.dtype is torch.uint64:
         tensor = tensor.view(torch.int64)
         if bool((tensor < 0).any()):
@@ -277,9 +313,9 @@ def _not_negative(name: str, labels: NDArray[np.int64]) -> None:
         )
 
 
-def _check_weight(fine: bool) -> None:
+def _check(name: str, fine: bool) -> None:
     if not fine:
-        raise ValueError("weight must be finite and not negative")
+        raise ValueError(f"{name} must be finite and not negative")
 
 
 def _check_features(fine: bool) -> None:
