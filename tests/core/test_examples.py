@@ -22,9 +22,12 @@ from metriseg import functional as F
 from metriseg.distances import signed_distance_map
 from metriseg.partitions import (
     MEASURES,
+    ArbitraryWeight,
+    UnionWeight,
     contingency_table,
     satisfies_weight_conditions,
     signature_distance,
+    weighted_partition_distance,
 )
 from reference import metrics, oracle, partitions
 
@@ -621,6 +624,23 @@ def with_table(record: dict[str, Any]) -> float:
     return partitions.partition_distance(x, y, phi=phi)
 
 
+def weighted_by_table(record: dict[str, Any]) -> float:
+    table = contingency_table(record["target"], record["maps"]["prediction"])
+    phi = np.array(record["params"]["phi"])[table.x_index, table.y_index]
+    return weighted_partition_distance(table, ArbitraryWeight(lambda pairs: phi))
+
+
+def weighted_by_union(record: dict[str, Any]) -> float:
+    table = contingency_table(record["target"], record["maps"]["prediction"])
+    return weighted_partition_distance(table, UnionWeight())
+
+
+def weighted_by_brightness(x: list[int], y: list[int], pair: str, params: dict[str, Any]) -> float:
+    table = contingency_table(x, y, features=[params["grey"]])
+    weight = ArbitraryWeight(lambda pairs: 1 + abs(pairs.x_features - pairs.y_features)[:, 0])
+    return weighted_partition_distance(table, weight)
+
+
 def printed_equation_6(record: dict[str, Any]) -> float:
     """sum_k a_k^2 + sum_l b_l^2 - 2 sum phi C^2: another number than (4) with the same phi."""
     x, y = np.ravel(record["target"]).tolist(), np.ravel(record["maps"]["prediction"]).tolist()
@@ -735,9 +755,11 @@ CASES |= {
         compared(partitions.partition_distance), by_measure("partition_distance")
     ),
     "partition_3_measure": agreeing(with_density, by_measure_with_density),
-    "partition_4": with_table,
+    "partition_4": agreeing(with_table, weighted_by_table),
     "partition_6_same_phi": printed_equation_6,
-    "partition_jaccard": compared(partitions.partition_distance, phi=lambda a, b: 1 / len(a | b)),
+    "partition_jaccard": agreeing(
+        compared(partitions.partition_distance, phi=lambda a, b: 1 / len(a | b)), weighted_by_union
+    ),
     "van_dongen": agreeing(compared(partitions.van_dongen), by_measure("van_dongen_distance")),
     "van_dongen_ref": agreeing(compared(partitions.van_dongen), by_measure("van_dongen_distance")),
     "van_dongen_printed": printed_van_dongen,
@@ -755,7 +777,9 @@ CASES |= {
     "emd_partial": moved_earth,
     "microm": moved_earth,
     "rand_relation": agreeing(compared(partitions.rand_index), by_measure("rand_index")),
-    "triangle_counterexample_brightness": every_pair(by_brightness),
+    "triangle_counterexample_brightness": agreeing(
+        every_pair(by_brightness), every_pair(weighted_by_brightness)
+    ),
     "triangle_counterexample_HU": by_row_and_column_sums,
     "triangle_counterexample_conditions": agreeing(
         every_pair(by_one_weight),
