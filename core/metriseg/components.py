@@ -86,6 +86,8 @@ def _by_graph(dense: NDArray[np.int64], reach: int) -> NDArray[np.int64]:
         equal = dense[here] == dense[there]
         starts.append(place[here][equal])
         ends.append(place[there][equal])
+    if not starts:
+        return place
     tail, head = np.concatenate(starts), np.concatenate(ends)
     joined = np.ones(len(tail), np.bool_)
     graph = sparse.coo_array((joined, (tail, head)), shape=(dense.size, dense.size))

@@ -20,6 +20,15 @@ import metriseg
 from metriseg import distances
 from metriseg import functional as F
 from metriseg.distances import signed_distance_map
+from metriseg.partitions import (
+    MEASURES,
+    ArbitraryWeight,
+    UnionWeight,
+    contingency_table,
+    satisfies_weight_conditions,
+    signature_distance,
+    weighted_partition_distance,
+)
 from reference import metrics, oracle, partitions
 
 RECORDS = {
@@ -186,11 +195,11 @@ def by_maps(name: str, key: str, channel: str, **arguments: Any) -> Callable[...
 def agreeing(*values: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Any]:
     """Several ways to the value of a record, which must all give it."""
 
-    def value(record: dict[str, Any]) -> np.ndarray:
-        results = [as_array(way(record)) for way in values]
-        for other in results[1:]:
-            np.testing.assert_allclose(other, results[0], rtol=1e-9, atol=1e-9)
-        return results[0]
+    def value(record: dict[str, Any]) -> Any:
+        first, *others = [way(record) for way in values]
+        for other in others:
+            assert_close(other, first)
+        return first
 
     return value
 
@@ -563,6 +572,15 @@ def compared(distance: Callable[..., float], **arguments: Any) -> Callable[[dict
     return value
 
 
+def by_measure(name: str) -> Callable[[dict[str, Any]], float]:
+    """A measure of the library, of the table of the record's partitions."""
+
+    def value(record: dict[str, Any]) -> float:
+        return MEASURES[name](contingency_table(record["target"], record["maps"]["prediction"]))
+
+    return value
+
+
 def every_pair(
     distance: Callable[[list[int], list[int], str, dict[str, Any]], float],
 ) -> Callable[[dict[str, Any]], dict[str, float]]:
@@ -583,10 +601,44 @@ def with_density(record: dict[str, Any]) -> float:
     return compared(partitions.partition_distance, density=density)(record)
 
 
+def by_measure_with_density(record: dict[str, Any]) -> float:
+    maps = record["maps"]
+    table = contingency_table(record["target"], maps["prediction"], weight=maps["density"])
+    return MEASURES["partition_distance"](table)
+
+
+def larsen_similarity(record: dict[str, Any]) -> float:
+    """Of x to y: the best F-measures of the library's table, 2 C / (a + b), averaged over x."""
+    table = contingency_table(record["target"], record["maps"]["prediction"])
+    best = 2 * table.to_dense() / np.add.outer(table.x_sizes, table.y_sizes)
+    return float(best.max(1).mean())
+
+
+def larsen_by_measure(x: list[int], y: list[int], pair: str, params: dict[str, Any]) -> float:
+    return MEASURES["larsen_aone_dissimilarity"](contingency_table(x, y))
+
+
 def with_table(record: dict[str, Any]) -> float:
     x, y = np.ravel(record["target"]).tolist(), np.ravel(record["maps"]["prediction"]).tolist()
     phi = partitions.by_position(x, y, record["params"]["phi"])
     return partitions.partition_distance(x, y, phi=phi)
+
+
+def weighted_by_table(record: dict[str, Any]) -> float:
+    table = contingency_table(record["target"], record["maps"]["prediction"])
+    phi = np.array(record["params"]["phi"])[table.x_index, table.y_index]
+    return weighted_partition_distance(table, ArbitraryWeight(lambda pairs: phi))
+
+
+def weighted_by_union(record: dict[str, Any]) -> float:
+    table = contingency_table(record["target"], record["maps"]["prediction"])
+    return weighted_partition_distance(table, UnionWeight())
+
+
+def weighted_by_brightness(x: list[int], y: list[int], pair: str, params: dict[str, Any]) -> float:
+    table = contingency_table(x, y, features=[params["grey"]])
+    weight = ArbitraryWeight(lambda pairs: 1 + abs(pairs.x_features - pairs.y_features)[:, 0])
+    return weighted_partition_distance(table, weight)
 
 
 def printed_equation_6(record: dict[str, Any]) -> float:
@@ -619,14 +671,22 @@ def printed_information(record: dict[str, Any]) -> float:
     return partitions.entropy(x) + partitions.entropy(y) - 2 * information
 
 
-def moved_earth(record: dict[str, Any]) -> float:
+def signatures(record: dict[str, Any]) -> tuple[Any, Any, list[list[float]]]:
+    """Weights of both, and the distances on the line between their members."""
     if "A" in record["maps"]:
         p, at_p = zip(*record["maps"]["A"], strict=True)
         q, at_q = zip(*record["maps"]["B"], strict=True)
     else:
         p, q = record["params"]["weights_p"], record["params"]["weights_q"]
         at_p, at_q = record["maps"]["positions_p"], record["maps"]["positions_q"]
-    return partitions.earth_movers(p, q, [[abs(a - b) for b in at_q] for a in at_p])
+    return p, q, [[abs(a - b) for b in at_q] for a in at_p]
+
+
+def moved_earth(record: dict[str, Any]) -> Any:
+    return agreeing(
+        lambda record: partitions.earth_movers(*signatures(record)),
+        lambda record: signature_distance(*signatures(record)),
+    )(record)
 
 
 def by_brightness(x: list[int], y: list[int], pair: str, params: dict[str, Any]) -> float:
@@ -650,7 +710,13 @@ def by_row_and_column_sums(record: dict[str, Any]) -> dict[str, Any]:
     alpha = record["params"]["alpha_XY"]
     held = np.array([[alpha[k][m] * len(a & b) for m, b in enumerate(y)] for k, a in enumerate(x)])
     sums = {"row_sums": held.sum(1).tolist(), "col_sums": held.sum(0).tolist()}
-    return {**every_pair(distance)(record), **sums}
+    by_oracle = every_pair(distance)(record)
+    params = record["params"]
+    assert_close(
+        conditions(record, [alpha, params["alpha_XZ"], params["alpha_ZY"]]),
+        by_oracle,
+    )
+    return {**by_oracle, **sums}
 
 
 def by_one_weight(x: list[int], y: list[int], pair: str, params: dict[str, Any]) -> float:
@@ -658,6 +724,13 @@ def by_one_weight(x: list[int], y: list[int], pair: str, params: dict[str, Any])
         pair, params.get("theta_ZY")
     )
     return partitions.partition_distance(x, y, phi=lambda a, b: weight)
+
+
+def conditions(record: dict[str, Any], phi: Any) -> dict[str, float]:
+    """The three distances that the conditions on weights are evaluated with."""
+    x, y, z = (record["target"][name] for name in "XYZ")
+    found = satisfies_weight_conditions(x, y, z, phi).distances
+    return dict(zip(("XY", "XZ", "ZY"), found, strict=True))
 
 
 def assignments(record: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
@@ -677,27 +750,43 @@ def measured(metric: Callable[..., float], **arguments: Any) -> Callable[[dict[s
 
 
 CASES |= {
-    "mirkin": compared(partitions.mirkin),
-    "partition_3": compared(partitions.partition_distance),
-    "partition_3_measure": with_density,
-    "partition_4": with_table,
+    "mirkin": agreeing(compared(partitions.mirkin), by_measure("mirkin_distance")),
+    "partition_3": agreeing(
+        compared(partitions.partition_distance), by_measure("partition_distance")
+    ),
+    "partition_3_measure": agreeing(with_density, by_measure_with_density),
+    "partition_4": agreeing(with_table, weighted_by_table),
     "partition_6_same_phi": printed_equation_6,
-    "partition_jaccard": compared(partitions.partition_distance, phi=lambda a, b: 1 / len(a | b)),
-    "van_dongen": compared(partitions.van_dongen),
-    "van_dongen_ref": compared(partitions.van_dongen),
+    "partition_jaccard": agreeing(
+        compared(partitions.partition_distance, phi=lambda a, b: 1 / len(a | b)), weighted_by_union
+    ),
+    "van_dongen": agreeing(compared(partitions.van_dongen), by_measure("van_dongen_distance")),
+    "van_dongen_ref": agreeing(compared(partitions.van_dongen), by_measure("van_dongen_distance")),
     "van_dongen_printed": printed_van_dongen,
-    "larsen": compared(partitions.larsen),
-    "larsen_ref": compared(partitions.larsen_similarity),
-    "larsen_counterexample": every_pair(lambda x, y, pair, params: partitions.larsen(x, y)),
-    "vi": compared(partitions.variation_of_information),
+    "larsen": agreeing(compared(partitions.larsen), by_measure("larsen_aone_dissimilarity")),
+    "larsen_ref": agreeing(compared(partitions.larsen_similarity), larsen_similarity),
+    "larsen_counterexample": agreeing(
+        every_pair(lambda x, y, pair, params: partitions.larsen(x, y)),
+        every_pair(larsen_by_measure),
+    ),
+    "vi": agreeing(
+        compared(partitions.variation_of_information), by_measure("variation_of_information")
+    ),
     "vi_printed": printed_information,
     "emd_balanced": moved_earth,
     "emd_partial": moved_earth,
     "microm": moved_earth,
-    "rand_relation": compared(partitions.rand_index),
-    "triangle_counterexample_brightness": every_pair(by_brightness),
+    "rand_relation": agreeing(compared(partitions.rand_index), by_measure("rand_index")),
+    "triangle_counterexample_brightness": agreeing(
+        every_pair(by_brightness), every_pair(weighted_by_brightness)
+    ),
     "triangle_counterexample_HU": by_row_and_column_sums,
-    "triangle_counterexample_conditions": every_pair(by_one_weight),
+    "triangle_counterexample_conditions": agreeing(
+        every_pair(by_one_weight),
+        lambda record: conditions(
+            record, [record["params"][name] for name in ("lambda_XY", "mu_XZ", "theta_ZY")]
+        ),
+    ),
     "soft_partition_4": lambda record: partitions.soft_partition(*assignments(record)),
     "soft_partition_4_grad_perfect": lambda record: partitions.soft_partition_gradient(
         *assignments(record)
@@ -789,8 +878,8 @@ def test_the_printed_wasserstein_loss_is_not_ours() -> None:
 @pytest.mark.parametrize(
     ("record_id", "right"),
     [
-        ("van_dongen_printed", compared(partitions.van_dongen)),
-        ("vi_printed", compared(partitions.variation_of_information)),
+        ("van_dongen_printed", by_measure("van_dongen_distance")),
+        ("vi_printed", by_measure("variation_of_information")),
         ("partition_6_same_phi", with_table),
         ("ssl_survey_literal", by_class("SensitivitySpecificityLoss")),
         ("power_jaccard_pixelwise", by_class("PowerJaccardLoss", power=1.5, smooth=1e-7)),

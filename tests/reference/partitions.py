@@ -23,6 +23,62 @@ def blocks(labels: Labels) -> list[Block]:
     ]
 
 
+def contingency(
+    x: Labels,
+    y: Labels,
+    *,
+    weight: Sequence[Sequence[float]] | None = None,
+    features: Sequence[Sequence[float]] = (),
+    left_out: tuple[Sequence[int], Sequence[int]] = ((), ()),
+) -> dict[tuple[int, int], tuple[list[float], list[float]]]:
+    """Pair of labels -> its measures and its sums of features, pixel by pixel."""
+    table: dict[tuple[int, int], tuple[list[float], list[float]]] = {}
+    for u, pair in enumerate(zip(x, y, strict=True)):
+        if pair[0] in left_out[0] or pair[1] in left_out[1]:
+            continue
+        masses = [1] if weight is None else [plane[u] for plane in weight]
+        if not any(masses):
+            continue
+        measures, sums = table.setdefault(pair, ([0] * len(masses), [0.0] * len(features)))
+        for r, mass in enumerate(masses):
+            measures[r] += mass
+        for f, plane in enumerate(features):
+            sums[f] += plane[u] * masses[0]
+    return table
+
+
+def every_partition(n: int) -> list[list[int]]:
+    """All partitions of n pixels, each once: a label is an old one or the next."""
+    partitions = [[0]]
+    for _ in range(n - 1):
+        partitions = [[*p, new] for p in partitions for new in range(max(p) + 2)]
+    return partitions
+
+
+def flood_fill(labels: np.ndarray, reach: int) -> np.ndarray:
+    """Components by walking from each pixel that has none yet to equal neighbours."""
+    found = np.full(labels.shape, -1)
+    number = 0
+    for start in np.ndindex(labels.shape):
+        if found[start] >= 0:
+            continue
+        waiting = [start]
+        found[start] = number
+        while waiting:
+            here = waiting.pop()
+            for step in np.ndindex((3,) * labels.ndim):
+                moved = [s - 1 for s in step]
+                there = tuple(h + s for h, s in zip(here, moved, strict=True))
+                inside = all(0 <= t < size for t, size in zip(there, labels.shape, strict=True))
+                if not inside or sum(map(abs, moved)) > reach or found[there] >= 0:
+                    continue
+                if labels[there] == labels[start]:
+                    found[there] = number
+                    waiting.append(there)
+        number += 1
+    return found
+
+
 def mirkin(x: Labels, y: Labels) -> float:
     """Ordered pairs of pixels that one partition joins and the other parts."""
     pixels = range(len(x))
@@ -46,6 +102,23 @@ def partition_distance(
         for a in blocks(x)
         for b in blocks(y)
     )
+
+
+def pixel_pairs(x: Labels, y: Labels, kernel: Callable[[int, int], float]) -> float:
+    """sum of kernel(u, v) over ordered pairs that one partition joins and the other parts."""
+    pixels = range(len(x))
+    return float(
+        sum(kernel(u, v) for u in pixels for v in pixels if (x[u] == x[v]) != (y[u] == y[v]))
+    )
+
+
+def by_pixels(x: Labels, y: Labels, distance: Callable[[Block, Block], float]) -> float:
+    """A distance of sets between each pixel's two blocks, summed over pixels."""
+
+    def block(labels: Labels, u: int) -> Block:
+        return frozenset(v for v, label in enumerate(labels) if label == labels[u])
+
+    return float(sum(distance(block(x, u), block(y, u)) for u in range(len(x))))
 
 
 def by_position(x: Labels, y: Labels, table: Sequence[Sequence[float]]) -> Callable:
@@ -94,6 +167,28 @@ def rand_index(x: Labels, y: Labels) -> float:
     n = len(x)
     agree = [(x[u] == x[v]) == (y[u] == y[v]) for u in range(n) for v in range(u)]
     return sum(agree) / len(agree)
+
+
+def joined_pairs(*partitions: Labels) -> int:
+    """Ordered pairs of different pixels that all the partitions join."""
+    n = len(partitions[0])
+    return sum(all(p[u] == p[v] for p in partitions) for u in range(n) for v in range(n) if u != v)
+
+
+def adjusted_rand(x: Labels, y: Labels) -> float:
+    """(pairs joined by both - expected) / (mean of those joined by each - expected)."""
+    n = len(x)
+    both, in_x, in_y = joined_pairs(x, y), joined_pairs(x), joined_pairs(y)
+    expected = in_x * in_y / (n * (n - 1)) if n > 1 else 0.0
+    if (in_x + in_y) / 2 == expected:
+        return 1.0
+    return (both - expected) / ((in_x + in_y) / 2 - expected)
+
+
+def adapted_rand(x: Labels, y: Labels) -> float:
+    """1 - the harmonic mean of the shares of joined pairs that the other joins too."""
+    joined = joined_pairs(x) + joined_pairs(y)
+    return 1 - 2 * joined_pairs(x, y) / joined if joined else 0.0
 
 
 def earth_movers(

@@ -7,7 +7,7 @@ or of the ranks of a process group add up to exactly the table of the whole.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -15,14 +15,30 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metriseg.partitions.grouping import Cells, concatenate, group
-from metriseg.partitions.runs import cells_of_arrays, cells_of_tensors
+from metriseg.partitions.runs import (
+    cells_of_arrays,
+    cells_of_tensors,
+    given_cells,
+    is_chunked,
+)
 
 Ignore: TypeAlias = int | Collection[int] | Mapping[str, int | Collection[int]] | None
 
-#: Pending entries are merged when they are more than this, and more than twice the table.
-PENDING = 1 << 22
+#: Pending values are merged when they are more than this, and more than the table's.
+PENDING = 1 << 20
+#: What a part that waits counts for beside its values.
+PART = 64
 #: The most entries that :meth:`ContingencyTable.to_dense` writes without being asked for more.
 DENSE = 1 << 26
+
+
+class Signatures(NamedTuple):
+    """Sizes ``(m,)`` and mean features ``(m, F)`` of the regions of x, and those of y."""
+
+    x_sizes: NDArray[Any]
+    x_features: NDArray[np.float64]
+    y_sizes: NDArray[Any]
+    y_features: NDArray[np.float64]
 
 
 class _Needs:
@@ -86,7 +102,12 @@ class ContingencyTable(_Needs):
     def __init__(self) -> None:
         self._cells: Cells | None = None
         self._pending: list[Cells] = []
+        self._waiting = 0
         self._derived: dict[str, Any] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The entries alone, merged: what a copy or another process needs."""
+        return {"_cells": self._compact(), "_pending": [], "_waiting": 0, "_derived": {}}
 
     # Filling it
 
@@ -98,13 +119,23 @@ class ContingencyTable(_Needs):
         weight: Any = None,
         features: Any = None,
         ignore: Ignore = None,
+        progress: bool = False,
     ) -> ContingencyTable:
         """Add the pixels of two label maps, in place; arguments as in :func:`contingency_table`."""
-        read = cells_of_tensors if _on_accelerator(x) else cells_of_arrays
         dropped = ignored_labels(ignore)
-        for cells in read(x, y, weight, features, dropped):
-            self._add(cells)
-        return self
+        # apart at first, so that bad input leaves this table as it was
+        part = ContingencyTable()
+        if any(is_chunked(one) for one in (x, y, weight, features)):
+            from metriseg.partitions.chunked import add_chunks
+
+            return self.merge(add_chunks(part, x, y, weight, features, dropped, progress))
+        if _on_accelerator(x):
+            read = cells_of_tensors(x, y, weight, features, dropped)
+        else:
+            read = cells_of_arrays(x, y, weight, features, dropped, progress)
+        for cells in read:
+            part._add(cells)
+        return self.merge(part)
 
     def merge(self, other: ContingencyTable) -> ContingencyTable:
         """Add another table, in place.
@@ -127,7 +158,7 @@ class ContingencyTable(_Needs):
 
     def __radd__(self, other: object) -> ContingencyTable:
         """So that ``sum(tables)`` works."""
-        return self if other == 0 else NotImplemented
+        return ContingencyTable().merge(self) if other == 0 else NotImplemented
 
     def all_reduce(self, group: Any = None) -> ContingencyTable:
         """Make this the sum of the tables of all ranks of ``torch.distributed``, in place.
@@ -139,26 +170,27 @@ class ContingencyTable(_Needs):
 
         gathered = gather_cells(self._compact(), group)
         if gathered is not None:
-            self._cells, self._pending, self._derived = None, [], {}
+            self._cells, self._pending, self._waiting, self._derived = None, [], 0, {}
             for cells in gathered:
                 self._add(cells)
         return self
 
     def _add(self, cells: Cells) -> None:
+        """Have these entries, grouped, wait to be merged."""
         known = self._pending[0] if self._pending else self._cells
         if known is not None:
             _same_kind(known, cells)
         self._pending.append(cells)
+        self._waiting += cells.values.size + PART
         self._derived = {}
-        waiting = sum(len(part.x) for part in self._pending)
-        if waiting > max(PENDING, 2 * (0 if self._cells is None else len(self._cells.x))):
+        if self._waiting > max(PENDING, 0 if self._cells is None else self._cells.values.size):
             self._compact()
 
     def _compact(self) -> Cells | None:
         if self._pending:
             parts = ([] if self._cells is None else [self._cells]) + self._pending
-            self._cells = group(concatenate(parts))
-            self._pending = []
+            self._cells = parts[0] if len(parts) == 1 else group(concatenate(parts))
+            self._pending, self._waiting = [], 0
         return self._cells
 
     # Reading it
@@ -251,6 +283,11 @@ class ContingencyTable(_Needs):
             )
         sums = sum_by(index, features, len(sizes))
         first = sizes if sizes.ndim == 1 else sizes[:, 0]
+        if not first.all():
+            raise ValueError(
+                "weight must have a first measure above 0 in every region here: the mean of a"
+                " feature over a region of measure 0 has no meaning"
+            )
         means: NDArray[np.float64] = sums / first[:, None]
         return means
 
@@ -266,13 +303,16 @@ class ContingencyTable(_Needs):
         return total.item() if total.ndim == 0 else total
 
     def measure(self, index: int) -> ContingencyTable:
-        """The table of one of several measures; cells of measure 0 are gone."""
+        """The table of one of several measures; cells of measure 0 are gone.
+
+        Features stay with the first measure, which weighs them; the others' tables have none.
+        """
         cells = self.cells
         columns = cells.values.reshape(len(cells.x), -1)
         if not 0 <= index < columns.shape[1]:
             raise ValueError(f"index must be in 0 … {columns.shape[1] - 1}, got {index!r}")
         kept = columns[:, index] > 0
-        features = None if cells.features is None else cells.features[kept]
+        features = None if cells.features is None or index > 0 else cells.features[kept]
         return self._of(Cells(cells.x[kept], cells.y[kept], columns[kept, index], features))
 
     @property
@@ -319,6 +359,22 @@ class ContingencyTable(_Needs):
         """Sum over the regions of y ``(n, …)``."""
         return values.sum(0)
 
+    def per_x(self, value: Any) -> Any:
+        """One number a table, as one a region of x."""
+        return value
+
+    def per_y(self, value: Any) -> Any:
+        """One number a table, as one a region of y."""
+        return value
+
+    def per_cell(self, value: Any) -> Any:
+        """One number a table, as one a cell."""
+        return value
+
+    def signatures(self) -> Iterator[Signatures]:
+        """What each table's regions weigh and are like: of this one alone."""
+        yield Signatures(self.x_sizes, self.x_features, self.y_sizes, self.y_features)
+
     def result(self, value: Any) -> Any:
         """What a distance returns: a float here, an array for a stack of tables."""
         return float(value)
@@ -336,17 +392,20 @@ class ContingencyTable(_Needs):
         values: Any,
         features: Any = None,
     ) -> ContingencyTable:
-        """A table of given entries: labels ``(cells,)``, values ``(cells,)`` or ``(cells, R)``."""
-        data = np.asarray(values)
+        """A table of given entries.
+
+        Args:
+            x: label of x of each entry, ``(cells,)``; pairs may come up repeatedly.
+            y: label of y of each entry.
+            values: measure of each entry, ``(cells,)`` or ``(cells, R)``; whole numbers count.
+            features: sums of pixel features, ``(cells, F)``.
+
+        Raises:
+            ValueError: for labels that :func:`contingency_table` refuses, negative or infinite
+                values, or other shapes.
+        """
         table = cls()
-        table._add(
-            Cells(
-                np.asarray(x, np.int64),
-                np.asarray(y, np.int64),
-                data.astype(np.int64 if data.dtype.kind in "biu" else np.float64),
-                None if features is None else np.asarray(features, np.float64),
-            )
-        )
+        table._add(group(given_cells(x, y, values, features)))
         return table
 
     @classmethod
@@ -358,7 +417,7 @@ class ContingencyTable(_Needs):
         if not isinstance(other, ContingencyTable):
             return NotImplemented
         ours, theirs = self._compact(), other._compact()
-        if ours is None or theirs is None:
+        if ours is None or theirs is None or self.is_empty or other.is_empty:
             return self.is_empty and other.is_empty
         return all(
             (a is None and b is None)
@@ -399,7 +458,7 @@ class TableStack(_Needs):
             raise ValueError("tables must hold at least one table, got none")
         for table in tables[1:]:
             _same_kind(tables[0].cells, table.cells)
-        self._tables = len(tables)
+        self._tables = tuple(tables)
         self._values = np.concatenate([table.values for table in tables])
         self.x_index = _in_turn([t.x_index for t in tables], [t.shape[0] for t in tables])
         self.y_index = _in_turn([t.y_index for t in tables], [t.shape[1] for t in tables])
@@ -422,7 +481,11 @@ class TableStack(_Needs):
         }
 
     def __len__(self) -> int:
-        return self._tables
+        return len(self._tables)
+
+    def measure(self, index: int) -> TableStack:
+        """The stack of one of several measures of each table."""
+        return TableStack([table.measure(index) for table in self._tables])
 
     @property
     def values(self) -> NDArray[Any]:
@@ -454,6 +517,30 @@ class TableStack(_Needs):
     def sum_y(self, values: NDArray[Any]) -> Any:
         return sum_by(self._owner["y"], values, len(self))
 
+    def per_x(self, value: Any) -> Any:
+        return value[self._owner["x"]]
+
+    def per_y(self, value: Any) -> Any:
+        return value[self._owner["y"]]
+
+    def per_cell(self, value: Any) -> Any:
+        return value[self._owner["cells"]]
+
+    def signatures(self) -> Iterator[Signatures]:
+        """What each table's regions weigh and are like, table by table."""
+        ends = [np.searchsorted(self._owner[side], np.arange(1, len(self))) for side in "xy"]
+        parts = (
+            np.split(values, ends[side])
+            for side, values in (
+                (0, self.x_sizes),
+                (0, self.x_features),
+                (1, self.y_sizes),
+                (1, self.y_features),
+            )
+        )
+        for four in zip(*parts, strict=True):
+            yield Signatures(*four)
+
     def result(self, value: Any) -> Any:
         return np.asarray(value, np.float64)
 
@@ -469,6 +556,7 @@ def contingency_table(
     weight: Any = None,
     features: Any = None,
     ignore: Ignore = None,
+    progress: bool = False,
 ) -> ContingencyTable:
     r"""Count, sparsely, the pixels that each region of x shares with each region of y.
 
@@ -476,13 +564,16 @@ def contingency_table(
 
     Label maps are made of runs: runs are counted, not pixels, in blocks that fit the cache. No
     dense table is made and no label is one-hot encoded, so time is O(pixels) and memory is
-    O(runs of a block + cells).
+    O(runs of a block + cells). Memory-mapped arrays are read block by block, and Zarr arrays
+    chunk by chunk. When one of the arrays is a Dask array, its chunks are counted where Dask runs
+    them, on the threads of this machine or on a ``dask.distributed`` cluster, and their tables
+    merged in a tree: the table is the same, and no more than the chunks at work is in memory.
 
     Args:
         x: integer label map of any dimension and shape: NumPy array or anything ``np.asarray``
             takes, torch tensor on the CPU or an accelerator, Dask or Zarr array (extra
             ``scale``). Labels are arbitrary numbers from 0 to 2^63 - 1.
-        y: label map of the same shape.
+        y: label map of the same shape; of another kind or other chunks if need be.
         weight: the measure of each pixel (area, volume, probability mass, any density): finite,
             not negative, of x's shape; or ``(R, *S)`` for R measures in one table, such as the
             bins of :func:`~metriseg.partitions.intensity_bins`. None counts pixels.
@@ -490,20 +581,26 @@ def contingency_table(
             table, weighted by the (first) measure: see ``x_features``.
         ignore: a label, or several: pixels that have it in *either* map are left out. A mapping
             such as ``{"x": 0}`` names the side. An ignored label may be negative.
+        progress: whether to show a bar on standard error: by rich (extra ``scale``), and by Dask
+            itself for Dask arrays. What an accelerator counts has none: it takes too short.
 
     Returns:
         The table; empty when every pixel is ignored or of weight 0.
 
     Raises:
         ValueError: for different shapes, empty maps, labels that are no integers, negative or
-            above 2^63 - 1, weights that are negative or not finite, features that are not finite.
+            above 2^63 - 1, weights that are negative or not finite, features that are not finite,
+            Dask arrays of unknown chunk sizes.
+        ImportError: when a bar is asked for and rich is missing.
 
     >>> table = contingency_table([[0, 0], [1, 255]], [[5, 6], [6, 6]], ignore={"x": 255})
     >>> table.to_dense()
     array([[1, 1],
            [0, 1]])
     """
-    return ContingencyTable().update(x, y, weight=weight, features=features, ignore=ignore)
+    return ContingencyTable().update(
+        x, y, weight=weight, features=features, ignore=ignore, progress=progress
+    )
 
 
 class IgnoredLabels(NamedTuple):
@@ -536,6 +633,8 @@ def _labels(given: Any) -> NDArray[np.int64]:
     for one in listed:
         if isinstance(one, bool) or not hasattr(one, "__index__"):
             raise ValueError(f"ignore must be an integer label or several, got {given!r}")
+        if not -(2**63) <= int(one) < 2**63:
+            raise ValueError(f"ignore must hold labels within int64, got {one!r}")
     return np.asarray(listed, np.int64)
 
 

@@ -36,10 +36,7 @@ def group(cells: Cells) -> Cells:
     """One entry a pair of labels, sorted by x and then y; entries without any measure are gone."""
     if len(cells.x) == 0:
         return cells
-    keys = pair_keys(cells.x, cells.y)
-    order = np.argsort(keys, kind="stable")
-    ranked = keys[order]
-    starts = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))
+    order, starts = _in_order(pair_keys(cells.x, cells.y))
     values = np.add.reduceat(cells.values[order], starts, axis=0)
     features = None
     if cells.features is not None:
@@ -50,6 +47,24 @@ def group(cells: Cells) -> Cells:
     if present.all():
         return grouped
     return Cells(*(None if part is None else part[present] for part in grouped))  # type: ignore[arg-type]
+
+
+def _in_order(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The stable order of keys from 0, which it overwrites, and where each begins in it."""
+    bits = (len(keys) - 1).bit_length()
+    if int(keys.max()) >> (63 - bits):
+        order = np.argsort(keys, kind="stable")
+        keys = keys[order]
+    else:
+        # key and place as one number: NumPy sorts numbers far faster than it sorts places by them
+        keys <<= bits
+        keys |= np.arange(len(keys))
+        keys.sort()
+        order = keys & ((1 << bits) - 1)
+        keys >>= bits
+    first = np.ones(len(keys), np.bool_)
+    np.not_equal(keys[1:], keys[:-1], out=first[1:])
+    return order, np.flatnonzero(first)
 
 
 def pair_keys(x: NDArray[np.int64], y: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -8,7 +8,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal
 
-from metriseg.partitions import distances
+from metriseg.partitions import distances, transport
 from metriseg.partitions.contingency import Table
 
 
@@ -66,6 +66,10 @@ _ALL = (
     Measure("split", _split, False, "lower", "nats"),
     Measure("merge", _merge, False, "lower", "nats"),
     Measure("larsen_aone_dissimilarity", distances.larsen_aone_dissimilarity, False, "lower"),
+    Measure(
+        "earth_movers_distance", transport.earth_movers_distance, False, "lower", "", "features"
+    ),
+    Measure("microm_distance", transport.microm_distance, False, "lower", "", "features"),
     Measure("rand_index", distances.rand_index, False, "higher", "", "counts"),
     Measure("adjusted_rand_index", distances.adjusted_rand_index, False, "higher", "", "counts"),
     Measure("adapted_rand_error", distances.adapted_rand_error, False, "lower", "", "counts"),

@@ -1,0 +1,426 @@
+"""Whether a distance of partitions is a metric, tried out; and the conditions on weights."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from metriseg import validation
+from metriseg.partitions.contingency import ContingencyTable, contingency_table
+from metriseg.partitions.registry import MEASURES, Measure
+from metriseg.partitions.runs import host
+
+#: The worst witnesses of each axiom that a report keeps.
+WITNESSES = 10
+
+Distance: TypeAlias = Measure | Callable[[ContingencyTable], float] | str
+
+
+@dataclass(frozen=True)
+class Witness:
+    """Partitions that break an axiom, by their places in the list, and the distances in it."""
+
+    indices: tuple[int, ...]
+    distances: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class AxiomCheck:
+    """What became of one axiom.
+
+    Attributes:
+        checked: pairs, or triples, that were tried.
+        violations: how many of them break it.
+        witnesses: the worst ten of these.
+    """
+
+    checked: int
+    violations: int
+    witnesses: tuple[Witness, ...]
+
+    def __bool__(self) -> bool:
+        return self.violations == 0
+
+
+@dataclass(frozen=True, eq=False)
+class AxiomReport:
+    """The axioms of a metric on some partitions; true if none is broken.
+
+    Attributes:
+        identity: d(X, X) = 0, and d(X, Y) > 0 for different partitions. Witnesses are (i, j).
+        symmetry: d(X, Y) = d(Y, X). Witnesses are (i, j), with both distances.
+        triangle: d(X, Y) <= d(X, Z) + d(Z, Y). Witnesses are (x, z, y), with d(X, Y), d(X, Z) and
+            d(Z, Y); a symmetric distance has each with x and y exchanged too.
+        distances: ``(n, n)``.
+    """
+
+    identity: AxiomCheck
+    symmetry: AxiomCheck
+    triangle: AxiomCheck
+    distances: NDArray[np.float64]
+
+    def __bool__(self) -> bool:
+        return bool(self.identity and self.symmetry and self.triangle)
+
+    def __str__(self) -> str:
+        lines = [f"Metric axioms on {len(self.distances)} partitions"]
+        for name, check in (
+            ("identity", self.identity),
+            ("symmetry", self.symmetry),
+            ("triangle", self.triangle),
+        ):
+            of = "triples" if name == "triangle" else "pairs"
+            found = (
+                f"holds for all {check.checked} {of}"
+                if check
+                else f"broken by {check.violations} of {check.checked} {of}"
+            )
+            lines.append(f"  {name}: {found}")
+            lines += [f"    {_sentence(name, witness)}" for witness in check.witnesses]
+        return "\n".join(lines)
+
+
+def check_metric_axioms(
+    partitions: Sequence[Any],
+    distance: Distance,
+    *,
+    weight: Any = None,
+    features: Any = None,
+    tolerance: float = 1e-9,
+) -> AxiomReport:
+    r"""Try the axioms of a metric on every pair and triple of some partitions.
+
+    .. math:: d(X, Y) = 0 \iff X = Y, \qquad d(X, Y) = d(Y, X), \qquad
+        d(X, Y) \le d(X, Z) + d(Z, Y)
+
+    Label maps are equal as partitions if they differ in the names of the labels alone (where a
+    pixel of weight 0 doesn't count). A violation is a proof; to find none is not.
+
+    Args:
+        partitions: label maps of one shape, one or more.
+        distance: a name in :data:`MEASURES`, a :class:`Measure`, or a function of a table.
+        weight: for :func:`contingency_table`, of all pairs.
+        features: for :func:`contingency_table`, of all pairs.
+        tolerance: what rounding may do, as a share of the largest distance for d(X, X) = 0, and
+            of the larger side for the others; not negative. d(X, Y) > 0 is asked without any.
+
+    Returns:
+        The violations, with their worst witnesses.
+
+    Raises:
+        ValueError: for no partitions, different shapes, a score where higher is nearer, an unknown
+            name, or a distance that is no finite number.
+
+    The weighted functional with :math:`\varphi = 1 + |\bar f(x) - \bar f(y)|` is no metric
+    (26/3 > 6 + 2):
+
+    >>> def weighted(table):
+    ...     k, l, c = table.x_index, table.y_index, table.values
+    ...     phi = 1 + abs(table.x_features[k, 0] - table.y_features[l, 0])
+    ...     return (phi * (table.x_sizes[k] + table.y_sizes[l] - 2 * c) * c).sum()
+    >>> maps = [[0, 0, 0], [0, 0, 1], [0, 1, 2]]
+    >>> print(check_metric_axioms(maps, weighted, features=[[0.0, 0.0, 1.0]]))
+    Metric axioms on 3 partitions
+      identity: holds for all 6 pairs
+      symmetry: holds for all 3 pairs
+      triangle: broken by 2 of 6 triples
+        d(0, 2) = 8.66667 > d(0, 1) + d(1, 2) = 6 + 2
+        d(2, 0) = 8.66667 > d(2, 1) + d(1, 0) = 2 + 6
+    >>> bool(check_metric_axioms(maps, "mirkin_distance"))
+    True
+    """
+    maps = list(partitions)
+    shapes = {tuple(np.shape(labels)) for labels in maps}
+    if len(shapes) != 1:
+        came = ", ".join(map(str, sorted(shapes))) or "none"
+        raise ValueError(f"partitions must be label maps of one shape, one or more, got {came}")
+    compare = _of_table(distance)
+    slack = validation.number("tolerance", tolerance, low=0.0)
+    d = np.zeros((len(maps), len(maps)))
+    equal = np.zeros(d.shape, np.bool_)
+    for i, j in itertools.combinations_with_replacement(range(len(maps)), 2):
+        table = contingency_table(maps[i], maps[j], weight=weight, features=features)
+        equal[i, j] = equal[j, i] = table.shape == (len(table.values),) * 2
+        d[i, j] = _finite(compare(table), i, j)
+        if i != j:
+            d[j, i] = _finite(compare(table.T), j, i)
+    return AxiomReport(_identity(d, equal, slack), _symmetry(d, slack), _triangle(d, slack), d)
+
+
+def _of_table(distance: Distance) -> Callable[[ContingencyTable], Any]:
+    if isinstance(distance, str):
+        validation.one_of("distance", distance, MEASURES)
+        distance = MEASURES[distance]
+    if isinstance(distance, Measure) and distance.better != "lower":
+        raise ValueError(
+            f"distance must be lower for nearer partitions, {distance.name} is a score"
+        )
+    if not callable(distance):
+        raise ValueError(
+            f"distance must be a measure, its name, or a function of a table, got {distance!r}"
+        )
+    return distance
+
+
+def _finite(value: Any, i: int, j: int) -> float:
+    if np.size(value) != 1 or not np.isfinite(value).all():
+        raise ValueError(
+            f"distance must give one finite number, got {value!r} for partitions {i} and {j}"
+        )
+    return float(np.reshape(value, ()))
+
+
+def _identity(d: NDArray[np.float64], equal: NDArray[np.bool_], slack: float) -> AxiomCheck:
+    apart = np.where(equal, abs(d) > slack * abs(d).max(), d <= 0)
+    found = np.argwhere(np.triu(apart | apart.T))
+    found = found[np.argsort(-abs(d[tuple(found.T)]), kind="stable")]
+    worst = tuple(Witness((int(i), int(j)), (float(d[i, j]),)) for i, j in found[:WITNESSES])
+    return AxiomCheck(len(d) * (len(d) + 1) // 2, len(found), worst)
+
+
+def _symmetry(d: NDArray[np.float64], slack: float) -> AxiomCheck:
+    excess = abs(d - d.T)
+    found = np.argwhere(np.triu(excess > slack * np.maximum(abs(d), abs(d.T))))
+    found = found[np.argsort(-excess[tuple(found.T)], kind="stable")]
+    worst = tuple(
+        Witness((int(i), int(j)), (float(d[i, j]), float(d[j, i]))) for i, j in found[:WITNESSES]
+    )
+    return AxiomCheck(len(d) * (len(d) - 1) // 2, len(found), worst)
+
+
+def _triangle(d: NDArray[np.float64], slack: float) -> AxiomCheck:
+    n, violations = len(d), 0
+    worst: list[tuple[float, Witness]] = []
+    for z in range(n):
+        excess = d - (d[:, z, None] + d[None, z, :])
+        broken = excess > slack * np.maximum(abs(d), 0)
+        np.fill_diagonal(broken, False)
+        found = np.argwhere(broken)
+        violations += len(found)
+        found = found[np.argsort(-excess[tuple(found.T)], kind="stable")]
+        for x, y in found[:WITNESSES]:
+            three = (float(d[x, y]), float(d[x, z]), float(d[z, y]))
+            worst.append((float(excess[x, y]), Witness((int(x), z, int(y)), three)))
+        worst = sorted(worst, key=lambda one: -one[0])[:WITNESSES]
+    return AxiomCheck(n * (n - 1) * (n - 2), violations, tuple(witness for _, witness in worst))
+
+
+def _sentence(axiom: str, witness: Witness) -> str:
+    at, numbers = witness.indices, [f"{value:g}" for value in witness.distances]
+    if axiom == "identity":
+        same = "equal" if witness.distances[0] else "different"
+        return f"d({at[0]}, {at[1]}) = {numbers[0]} of {same} partitions"
+    if axiom == "symmetry":
+        return f"d({at[0]}, {at[1]}) = {numbers[0]}, d({at[1]}, {at[0]}) = {numbers[1]}"
+    x, z, y = at
+    return f"d({x}, {y}) = {numbers[0]} > d({x}, {z}) + d({z}, {y}) = {numbers[1]} + {numbers[2]}"
+
+
+#: Weights of the pairs of regions: one number, or ``(m, n)``, or ``(cells,)`` from a function.
+Phi: TypeAlias = Callable[[ContingencyTable], ArrayLike] | Sequence[ArrayLike]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Whether a condition holds, and by how much: 0 or above, or, of an equation, at 0."""
+
+    holds: bool
+    residual: float
+
+    def __bool__(self) -> bool:
+        return self.holds
+
+
+@dataclass(frozen=True)
+class WeightConditions:
+    r"""The conditions that should make the weighted functional obey the triangle inequality.
+
+    True if all four hold. Then the inequality does too; but of positive weights only those that
+    are 1 wherever regions meet satisfy them for all three orders of a triple.
+
+    Attributes:
+        restriction: H_U, for all three pairs: the weights leave the sizes of regions as they are,
+            :math:`\sum_l \lambda_{kl} |x_k \cap y_l| = |x_k|` and
+            :math:`\sum_k \lambda_{kl} |x_k \cap y_l| = |y_l|`. Residual: the largest difference.
+        weights: :math:`\lambda_{kl} + 1 \ge \mu_{ki} + \theta_{li}` wherever three regions meet.
+            Residual: the least difference.
+        rows: for all i, with :math:`g_{kl} = |x_k \cap y_l \cap z_i|`,
+            :math:`\sum_k (1 - \mu_{ki}) \sum_{l \ne l'} g_{kl} g_{kl'} \ge 0`. Residual: the least.
+        columns: for all i, :math:`\sum_l (1 - \theta_{li}) \sum_{k \ne k'} g_{kl} g_{k'l} \ge 0`.
+            Residual: the least.
+        triangle: what they are for, :math:`\rho(X, Z) + \rho(Z, Y) - \rho(X, Y) \ge 0`. Not one of
+            the conditions.
+        distances: :math:`\rho(X, Y), \rho(X, Z), \rho(Z, Y)`.
+    """
+
+    restriction: Condition
+    weights: Condition
+    rows: Condition
+    columns: Condition
+    triangle: Condition
+    distances: tuple[float, float, float]
+
+    def __bool__(self) -> bool:
+        return bool(self.restriction and self.weights and self.rows and self.columns)
+
+    def __str__(self) -> str:
+        xy, xz, zy = self.distances
+        said = (
+            ("restriction H_U", self.restriction),
+            ("lambda + 1 >= mu + theta", self.weights),
+            ("sum over rows", self.rows),
+            ("sum over columns", self.columns),
+            (f"triangle {xy:g} <= {xz:g} + {zy:g}", self.triangle),
+        )
+        return "\n".join(
+            f"{name}: {'holds' if one else 'broken'} ({one.residual:g})" for name, one in said
+        )
+
+
+def satisfies_weight_conditions(
+    x: Any, y: Any, z: Any, phi: Phi, *, tolerance: float = 1e-9
+) -> WeightConditions:
+    r"""The paper's conditions on the weights of three partitions, one by one.
+
+    They concern the triangle inequality :math:`\rho(X, Y) \le \rho(X, Z) + \rho(Z, Y)` of
+
+    .. math:: \rho(X, Y) = \sum_{kl} \varphi(x_k, y_l)\,|x_k \triangle y_l|\,|x_k \cap y_l|
+
+    with :math:`\lambda_{kl} = \varphi(x_k, y_l)`, :math:`\mu_{ki} = \varphi(x_k, z_i)` and
+    :math:`\theta_{li} = \varphi(y_l, z_i)`; for another order of the three call it with that.
+
+    Args:
+        x: label map.
+        y: label map of the same shape.
+        z: label map of the same shape.
+        phi: a function of the table of a pair that gives ``(cells,)`` weights, called for (X, Y),
+            (X, Z) and (Y, Z); or lambda, mu and theta, each a number or a matrix over the regions
+            in the order of their labels. Finite, above 0.
+        tolerance: what rounding may do, as a share of what is compared; not negative.
+
+    Returns:
+        Each condition's truth and residual; true if all hold.
+
+    Raises:
+        ValueError: for label maps that :func:`contingency_table` refuses, and other weights.
+
+    Reference: A. Kovtunenko, S. Mashtalir, Metrical loss functions for image segmentation based
+    on convolutional neural networks, Applied Aspects of Information Technology 9(2), 2026,
+    doi:10.15276/aait.09.2026.12, conditions (5) to (11).
+
+    H_U alone doesn't give the triangle inequality:
+
+    >>> alpha = [[0.75, 1.5], [1.5, 0.5]]
+    >>> print(satisfies_weight_conditions(
+    ...     [0, 0, 0, 1, 1], [0, 0, 1, 0, 1], [0, 0, 1, 2, 3], (alpha, 1, 1)))
+    restriction H_U: holds (0)
+    lambda + 1 >= mu + theta: broken (-0.5)
+    sum over rows: holds (0)
+    sum over columns: holds (0)
+    triangle 13 <= 6 + 6: broken (-1)
+    """
+    slack = validation.number("tolerance", tolerance, low=0.0)
+    tables = contingency_table(x, y), contingency_table(x, z), contingency_table(y, z)
+    lambda_, mu, theta = _three_weights(phi, tables)
+    k, m, i, d = _triple_cells(x, y, z)
+    xy, xz, yz = (
+        _place(table, rows, columns)
+        for table, rows, columns in zip(tables, (k, k, m), (m, i, i), strict=True)
+    )
+    pixels = tables[0].total
+    balance = lambda_[xy] + 1 - mu[xz] - theta[yz]
+    unmoved = max(
+        _size_change(table, weights)
+        for table, weights in zip(tables, (lambda_, mu, theta), strict=True)
+    )
+    rho_xy, rho_xz, rho_zy = (
+        _weighted(table, weights)
+        for table, weights in zip(tables, (lambda_, mu, theta), strict=True)
+    )
+
+    def above(residual: float, scale: float) -> Condition:
+        return Condition(residual >= -slack * scale, residual)
+
+    return WeightConditions(
+        restriction=Condition(unmoved <= slack * pixels, unmoved),
+        weights=above(float(balance.min()), 1 + float(lambda_.max())),
+        rows=above(_least_sum(tables[1], mu, xz, d), pixels**2),
+        columns=above(_least_sum(tables[2], theta, yz, d), pixels**2),
+        triangle=above(rho_xz + rho_zy - rho_xy, rho_xy),
+        distances=(rho_xy, rho_xz, rho_zy),
+    )
+
+
+def _three_weights(
+    phi: Phi, tables: tuple[ContingencyTable, ...]
+) -> tuple[NDArray[np.float64], ...]:
+    """``(cells,)`` of each table."""
+    if callable(phi):
+        return tuple(_positive(np.asarray(phi(one)), len(one.values), one) for one in tables)
+    if isinstance(phi, str) or not hasattr(phi, "__len__") or len(phi) != 3:
+        raise ValueError(f"phi must be a function of a table, or three weights, got {phi!r}")
+    return tuple(
+        _positive(np.asarray(one), None, table) for one, table in zip(phi, tables, strict=True)
+    )
+
+
+def _positive(
+    given: NDArray[Any], cells: int | None, table: ContingencyTable
+) -> NDArray[np.float64]:
+    allowed = (table.shape,) if cells is None else ((cells,),)
+    if given.shape not in ((), *allowed):
+        raise ValueError(f"phi must give a number or shape {allowed[0]}, got {given.shape}")
+    weights = np.asarray(given, np.float64)
+    if weights.ndim == 2:
+        weights = weights[table.x_index, table.y_index]
+    if not (np.isfinite(weights).all() and (weights > 0).all()):
+        raise ValueError("phi must be finite and above 0")
+    return np.broadcast_to(weights, table.values.shape)
+
+
+def _triple_cells(x: Any, y: Any, z: Any) -> tuple[NDArray[np.int64], ...]:
+    """Where three regions meet: their places, and the number of pixels."""
+    places = [np.unique(host(labels), return_inverse=True)[1].reshape(-1) for labels in (x, y, z)]
+    (k, m, i), count = np.unique(np.stack(places), axis=1, return_counts=True)
+    return k, m, i, count
+
+
+def _place(
+    table: ContingencyTable, rows: NDArray[np.int64], columns: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """The cells that pairs of regions have in a table."""
+    width = table.shape[1]
+    found: NDArray[np.int64] = np.searchsorted(
+        table.x_index * width + table.y_index, rows * width + columns
+    )
+    return found
+
+
+def _size_change(table: ContingencyTable, weights: NDArray[np.float64]) -> float:
+    """The most that a weighted row or column sum differs from the size of its region."""
+    held = weights * table.values
+    rows = np.bincount(table.x_index, held) - table.x_sizes
+    columns = np.bincount(table.y_index, held) - table.y_sizes
+    return float(max(abs(rows).max(), abs(columns).max()))
+
+
+def _least_sum(
+    table: ContingencyTable,
+    weights: NDArray[np.float64],
+    place: NDArray[np.int64],
+    meeting: NDArray[np.int64],
+) -> float:
+    """min over z_i of the sum over the other side of (1 - weight) sum of products g g'."""
+    products = table.values.astype(np.float64) ** 2 - np.bincount(place, meeting.astype(float) ** 2)
+    return float(np.bincount(table.y_index, (1 - weights) * products).min())
+
+
+def _weighted(table: ContingencyTable, weights: NDArray[np.float64]) -> float:
+    shared = table.values
+    apart = table.x_sizes[table.x_index] + table.y_sizes[table.y_index] - 2 * shared
+    return float((weights * apart * shared).sum())

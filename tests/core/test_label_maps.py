@@ -1,0 +1,357 @@
+"""Label maps and images from files: what was written comes back, and what can't is refused."""
+
+from __future__ import annotations
+
+import os
+import struct
+import sys
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.io import savemat
+
+from metriseg.data.label_maps import read_image, read_label_map
+from metriseg.partitions import contingency_table
+
+Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
+tifffile = pytest.importorskip("tifffile", reason="tifffile is not installed")
+nibabel = pytest.importorskip("nibabel", reason="nibabel is not installed")
+zarr = pytest.importorskip("zarr", reason="zarr is not installed")
+
+RANDOM = np.random.default_rng(4)
+FLAT = RANDOM.integers(0, 200, (7, 9))
+VOLUME = RANDOM.integers(0, 200, (4, 6, 5))
+
+
+def write_png(path: Path, labels: NDArray[Any]) -> None:
+    Image.fromarray(labels).save(path)
+
+
+def write_nifti(path: Path, labels: NDArray[Any]) -> None:
+    nibabel.save(nibabel.Nifti1Image(labels, np.eye(4)), path)
+
+
+def write_zarr(path: Path, labels: NDArray[Any]) -> None:
+    zarr.create_array(str(path), data=labels, chunks=(3,) * labels.ndim)
+
+
+def write_bsds(path: Path, *segmentations: NDArray[Any]) -> None:
+    """A cell array 1 x K of structures, as BSDS500 has it."""
+    truths = np.empty((1, len(segmentations)), object)
+    for index, segmentation in enumerate(segmentations):
+        truths[0, index] = {"Segmentation": segmentation, "Boundaries": segmentation > 0}
+    savemat(path, {"groundTruth": truths})
+
+
+def write_tiff(path: Path, labels: NDArray[Any]) -> None:
+    tifffile.imwrite(path, labels, photometric="minisblack")
+
+
+Writer = Callable[[Path, NDArray[Any]], None]
+ROUND_TRIPS: list[tuple[str, Writer, NDArray[Any]]] = [
+    ("grey.png", write_png, FLAT.astype(np.uint8)),
+    ("grey16.png", write_png, (FLAT * 300).astype(np.uint16)),
+    ("UPPER.PNG", write_png, FLAT.astype(np.uint8)),
+    ("flat.tif", write_tiff, (FLAT * 9_000_000).astype(np.uint32)),
+    ("stack.tiff", write_tiff, VOLUME.astype(np.uint16)),
+    ("signed.tif", write_tiff, FLAT.astype(np.int32) - 3),
+    ("flat.npy", np.save, FLAT.astype(np.uint64) << 40),
+    ("volume.npy", np.save, np.asfortranarray(VOLUME)),
+    ("volume.nii", write_nifti, VOLUME.astype(np.int16)),
+    ("volume.nii.gz", write_nifti, VOLUME.astype(np.int32)),
+    ("whole.nii.gz", write_nifti, VOLUME.astype(np.float32)),
+    ("flat.zarr", write_zarr, FLAT),
+    ("volume.zarr", write_zarr, VOLUME.astype(np.uint8)),
+    ("one.mat", write_bsds, FLAT.astype(np.uint16)),
+]
+
+
+@pytest.mark.parametrize(("name", "write", "labels"), ROUND_TRIPS, ids=lambda v: str(v)[:16])
+def test_round_trip(tmp_path: Path, name: str, write: Writer, labels: NDArray[Any]) -> None:
+    """Shape, numbers and an integer type; the contingency table takes it as it comes."""
+    write(tmp_path / name, labels)
+    for path in (tmp_path / name, str(tmp_path / name)):
+        read = read_label_map(path)
+        assert np.dtype(read.dtype).kind in "iu"
+        np.testing.assert_array_equal(np.asarray(read), labels.astype(np.int64))
+    known = labels.astype(np.int64) - min(int(labels.min()), 0)
+    read = np.asarray(read) if labels.min() >= 0 else np.asarray(read) + 3
+    assert contingency_table(read, known).shape == (len(np.unique(labels)),) * 2
+
+
+def test_large_files_are_not_read_at_once(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", FLAT)
+    write_zarr(tmp_path / "a.zarr", FLAT)
+    assert isinstance(read_label_map(tmp_path / "a.npy"), np.memmap)
+    assert isinstance(read_label_map(tmp_path / "a.zarr"), zarr.Array)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_palette_png_gives_indices(tmp_path: Path, bits: int) -> None:
+    """Not the colours that they stand for."""
+    labels = RANDOM.integers(0, 2**bits, (8, 16)).astype(np.uint8)
+    labels[0, :2] = 0, 2**bits - 1
+    picture = Image.fromarray(labels).convert("P")
+    picture.putdata(labels.reshape(-1).tolist())
+    picture.putpalette([int(v) for v in RANDOM.integers(0, 256, 3 * 2**bits)])
+    picture.save(tmp_path / "p.png", bits=bits)
+    assert (tmp_path / "p.png").read_bytes()[24] == bits
+    np.testing.assert_array_equal(read_label_map(tmp_path / "p.png"), labels)
+
+
+def test_black_and_white_png(tmp_path: Path) -> None:
+    Image.fromarray(FLAT > 100).save(tmp_path / "m.png")
+    np.testing.assert_array_equal(read_label_map(tmp_path / "m.png"), FLAT > 100)
+
+
+def png_bytes(width: int, height: int, depth: int, kind: int, rows: bytes) -> bytes:
+    """A PNG file by hand: what Pillow doesn't write."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+@pytest.mark.parametrize(
+    ("depth", "row", "labels"),
+    [(2, 0b00_01_10_11, [[0, 1, 2, 3]]), (4, 0x5F, [[5, 15]])],
+)
+def test_grey_of_few_bits_is_not_stretched(
+    tmp_path: Path, depth: int, row: int, labels: list[list[int]]
+) -> None:
+    """A row is its filter, 0, and one byte of labels."""
+    data = png_bytes(len(labels[0]), 1, depth, 0, bytes([0, row]))
+    (tmp_path / "few.png").write_bytes(data)
+    np.testing.assert_array_equal(read_label_map(tmp_path / "few.png"), labels)
+
+
+@pytest.mark.parametrize("name", ["c.png", "c.tif"])
+def test_colors_become_labels(tmp_path: Path, name: str) -> None:
+    """(1, 2, 3) is 1 * 65536 + 2 * 256 + 3 = 66051."""
+    colors = np.array([[[0, 0, 0], [1, 2, 3]], [[255, 255, 255], [0, 0, 9]]], np.uint8)
+    if name == "c.png":
+        Image.fromarray(colors).save(tmp_path / name)
+    else:
+        tifffile.imwrite(tmp_path / name, colors, photometric="rgb")
+    np.testing.assert_array_equal(read_label_map(tmp_path / name), [[0, 66051], [2**24 - 1, 9]])
+
+
+def test_transparency_is_part_of_a_color(tmp_path: Path) -> None:
+    """Opaque pixels are as without it; two wholly transparent ones are one label, 255 * 2^24."""
+    colors = np.array([[[0, 0, 7, 255], [0, 0, 7, 254], [1, 2, 3, 0], [9, 9, 9, 0]]], np.uint8)
+    Image.fromarray(colors, "RGBA").save(tmp_path / "c.png")
+    expected = [[7, 7 + 2**24, 255 * 2**24, 255 * 2**24]]
+    np.testing.assert_array_equal(read_label_map(tmp_path / "c.png"), expected)
+    Image.fromarray(colors[..., 2:], "LA").save(tmp_path / "g.png")
+    np.testing.assert_array_equal(read_label_map(tmp_path / "g.png"), expected)
+
+
+def test_colors_of_16_bits_are_refused(tmp_path: Path) -> None:
+    """Pillow would halve them, and join labels that differ."""
+    data = png_bytes(1, 1, 16, 2, bytes([0, 0, 1, 0, 2, 0, 3]))
+    (tmp_path / "deep.png").write_bytes(data)
+    with pytest.raises(ValueError, match=r"colours of 8 bits, and this file has 16"):
+        read_label_map(tmp_path / "deep.png")
+
+
+# ---------------------------------------------------------------------- MATLAB
+
+
+def test_bsds_segmentations(tmp_path: Path) -> None:
+    first, second = FLAT.astype(np.uint16), (FLAT % 5).astype(np.uint16)
+    write_bsds(tmp_path / "t.mat", first, second)
+    np.testing.assert_array_equal(read_label_map(f"{tmp_path}/t.mat:1"), second)
+    np.testing.assert_array_equal(read_label_map(f"{tmp_path}/t.mat", segmentation=0), first)
+    with pytest.raises(ValueError, match=r"holds 2 segmentations: choose one, t.mat:0 … t.mat:1"):
+        read_label_map(tmp_path / "t.mat")
+    with pytest.raises(ValueError, match=r"segmentation must be in 0 … 1, got 2"):
+        read_label_map(f"{tmp_path}/t.mat:2")
+    with pytest.raises(ValueError, match=r"segmentation must be in 0 … 1, got -1"):
+        read_label_map(tmp_path / "t.mat", segmentation=-1)
+    with pytest.raises(ValueError, match=r"segmentation must be the one that path names"):
+        read_label_map(f"{tmp_path}/t.mat:1", segmentation=0)
+
+
+def test_another_matlab_file(tmp_path: Path) -> None:
+    savemat(tmp_path / "o.mat", {"labels": FLAT})
+    with pytest.raises(ValueError, match=r"a BSDS file holds groundTruth, this one labels"):
+        read_label_map(tmp_path / "o.mat")
+
+
+def test_segmentation_is_for_bsds_files(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", FLAT)
+    with pytest.raises(ValueError, match=r"segmentation is for BSDS files"):
+        read_label_map(tmp_path / "a.npy", segmentation=1)
+
+
+def test_the_real_data_set() -> None:
+    """481 x 321 pixels; labels from 1."""
+    folder = os.environ.get("METRISEG_DATA")
+    if not folder or not (Path(folder) / "bsds500").is_dir():
+        pytest.skip("METRISEG_DATA has no bsds500")
+    path = Path(folder) / "bsds500" / "groundTruth" / "101085.mat"
+    labels = read_label_map(f"{path}:0")
+    assert sorted(labels.shape) == [321, 481]
+    assert labels.min() == 1
+
+
+# ---------------------------------------------------------------------- Zarr
+
+
+def test_zarr_groups(tmp_path: Path) -> None:
+    group = zarr.open_group(str(tmp_path / "g.zarr"), mode="w")
+    with pytest.raises(ValueError, match=r"a single array, got none"):
+        read_label_map(tmp_path / "g.zarr")
+    group.create_array("labels/s0", data=FLAT)
+    np.testing.assert_array_equal(np.asarray(read_label_map(tmp_path / "g.zarr")), FLAT)
+    group.create_array("raw", data=FLAT)
+    with pytest.raises(ValueError, match=r"got 2: labels/s0, raw; name one, as .*g.zarr/labels/s0"):
+        read_label_map(tmp_path / "g.zarr")
+    np.testing.assert_array_equal(np.asarray(read_label_map(tmp_path / "g.zarr/raw")), FLAT)
+
+
+# ---------------------------------------------------------------------- what can't be read
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.npy", "a.zarr", "t.mat:0", "none"])
+def test_nothing_there(tmp_path: Path, name: str) -> None:
+    with pytest.raises(FileNotFoundError, match=r"path must be a file that exists, got .*"):
+        read_label_map(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("a.xyz", r"got a.xyz$"), ("a.jpg", r"JPEG changes labels"), ("none", r"got none$")],
+)
+def test_unknown_ending(tmp_path: Path, name: str, words: str) -> None:
+    (tmp_path / name).write_bytes(b"")
+    with pytest.raises(ValueError, match=r"path must end in \.png, .*\.nii\.gz, .*\.mat") as raised:
+        read_label_map(tmp_path / name)
+    assert raised.match(words)
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [("f.npy", np.save), ("f.tif", write_tiff), ("f.zarr", write_zarr), ("f.mat", write_bsds)],
+)
+def test_floats_are_no_labels(tmp_path: Path, name: str, write: Writer) -> None:
+    write(tmp_path / name, FLAT.astype(np.float32))
+    with pytest.raises(ValueError, match=rf"path {name} must hold integer labels, got .*float32"):
+        read_label_map(tmp_path / name)
+
+
+@pytest.mark.parametrize("odd", [0.5, np.nan, np.inf, 2.0**63])
+def test_nifti_numbers_must_be_whole(tmp_path: Path, odd: float) -> None:
+    values = VOLUME.astype(np.float64)
+    values[1, 2, 3] = odd
+    write_nifti(tmp_path / "f.nii.gz", values)
+    with pytest.raises(ValueError, match=r"f.nii.gz can't be read: .* must all be whole"):
+        read_label_map(tmp_path / "f.nii.gz")
+
+
+@pytest.mark.parametrize(
+    "name", ["b.png", "b.tif", "b.npy", "b.nii", "b.nii.gz", "b.mat", "b.zarr"]
+)
+def test_broken_files(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"this is none of them")
+    with pytest.raises(ValueError, match=rf"path {name} can't be read: .+"):
+        read_label_map(tmp_path / name)
+
+
+def test_pickles_are_not_opened(tmp_path: Path) -> None:
+    np.save(tmp_path / "o.npy", np.array([{}, None]), allow_pickle=True)
+    with pytest.raises(ValueError, match=r"path o.npy can't be read"):
+        read_label_map(tmp_path / "o.npy")
+
+
+def test_pages_of_several_shapes(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "s.tif") as tiff:
+        tiff.write(FLAT.astype(np.uint8), photometric="minisblack")
+        tiff.write(FLAT[:3].astype(np.uint8), photometric="minisblack")
+    with pytest.raises(ValueError, match=r"pages of one shape, got 2 kinds"):
+        read_label_map(tmp_path / "s.tif")
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "words"),
+    [
+        ("a.png", "PIL.Image", r"PNG files needs Pillow: pip install 'metriseg\[viz\]'"),
+        ("a.tif", "tifffile", r"TIFF files needs tifffile: pip install 'metriseg\[partitions\]'"),
+        ("a.nii", "nibabel", r"NIfTI files needs nibabel: pip install 'metriseg\[partitions\]'"),
+        ("a.zarr", "zarr", r"Zarr arrays needs zarr: pip install 'metriseg\[scale\]'"),
+    ],
+)
+def test_missing_packages_name_their_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, module: str, words: str
+) -> None:
+    (tmp_path / name).write_bytes(b"")
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ImportError, match=words):
+        read_label_map(tmp_path / name)
+
+
+# ---------------------------------------------------------------------- images
+
+
+COLORS = RANDOM.integers(0, 256, (7, 9, 3)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("name", ["i.png", "i.tif", "i.npy"])
+def test_images_come_back(tmp_path: Path, name: str) -> None:
+    if name == "i.png":
+        Image.fromarray(COLORS).save(tmp_path / name)
+    elif name == "i.tif":
+        tifffile.imwrite(tmp_path / name, COLORS, photometric="rgb")
+    else:
+        np.save(tmp_path / name, COLORS)
+    np.testing.assert_array_equal(read_image(tmp_path / name), COLORS)
+
+
+def test_jpeg_is_an_image(tmp_path: Path) -> None:
+    """Lossy: a smooth ramp comes back within a few steps."""
+    ramp = np.tile(np.arange(0, 128, 4, dtype=np.uint8), (16, 1))
+    Image.fromarray(ramp).save(tmp_path / "r.jpg", quality=95)
+    assert np.abs(read_image(tmp_path / "r.jpg").astype(int) - ramp).max() <= 4
+
+
+def test_volumes_are_images(tmp_path: Path) -> None:
+    write_nifti(tmp_path / "v.nii.gz", VOLUME.astype(np.float32) / 7)
+    np.testing.assert_array_equal(read_image(tmp_path / "v.nii.gz"), VOLUME.astype(np.float32) / 7)
+    write_tiff(tmp_path / "v.tif", VOLUME.astype(np.uint16))
+    np.testing.assert_array_equal(read_image(tmp_path / "v.tif"), VOLUME)
+
+
+def test_pictures_without_their_transparency(tmp_path: Path) -> None:
+    """And palettes by their colours."""
+    opaque = np.dstack([COLORS, np.full(COLORS.shape[:2], 80, np.uint8)])
+    Image.fromarray(opaque, "RGBA").save(tmp_path / "a.png")
+    tifffile.imwrite(tmp_path / "a.tif", opaque, photometric="rgb", extrasamples=["unassalpha"])
+    Image.fromarray(COLORS).quantize(256, dither=0).save(tmp_path / "p.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), COLORS)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), COLORS)
+    assert read_image(tmp_path / "p.png").shape == COLORS.shape
+    Image.fromarray(COLORS[..., 0]).convert("LA").save(tmp_path / "la.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "la.png"), COLORS[..., 0])
+
+
+def test_images_that_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.mat").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"path must end in \.png, \.jpg"):
+        read_image(tmp_path / "a.mat")
+    with pytest.raises(FileNotFoundError, match="path must be a file that exists"):
+        read_image(tmp_path / "a.png")
+    np.save(tmp_path / "c.npy", np.ones((2, 2), complex))
+    with pytest.raises(
+        ValueError, match=r"path c.npy must hold real numbers, got dtype complex128"
+    ):
+        read_image(tmp_path / "c.npy")
