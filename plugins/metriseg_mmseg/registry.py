@@ -2,6 +2,7 @@
 
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import Registry
 
 MODELS = Registry(
@@ -15,4 +16,10 @@ DATASETS = Registry(
     parent=MMENGINE_DATASETS,
     scope="metriseg_mmseg",
     locations=["metriseg_mmseg.datasets"],
+)
+TRANSFORMS = Registry(
+    "transform",
+    parent=MMENGINE_TRANSFORMS,
+    scope="metriseg_mmseg",
+    locations=["metriseg_mmseg.transforms"],
 )
