@@ -10,7 +10,7 @@ from detectron2.config import defaults
 
 from metriseg_detectron2 import heads  # noqa: F401  # registers the heads
 from metriseg_detectron2.config import add_metriseg_config
-from metriseg_detectron2.datasets import SCENES, register_digits
+from metriseg_detectron2.datasets import SCENES, register_digits, register_shapes
 
 
 def setup_environment() -> None:
@@ -18,3 +18,4 @@ def setup_environment() -> None:
     add_metriseg_config(defaults._C)
     for split in SCENES:
         register_digits(split)
+        register_shapes(split)

@@ -16,7 +16,7 @@ from torch import nn
 
 from metriseg_detectron2 import heads  # noqa: F401  # registers the heads
 from metriseg_detectron2.config import add_metriseg_config, check_metriseg_config
-from metriseg_detectron2.datasets import SCENES, register_digits
+from metriseg_detectron2.datasets import SCENES, register_digits, register_shapes
 from metriseg_detectron2.evaluator import GivenBoxes, MaskIoUEvaluator
 from metriseg_detectron2.partition_evaluator import PartitionEvaluator
 
@@ -53,6 +53,7 @@ def read_config(config_file: str, overrides: Sequence[str] = ()) -> CfgNode:
 def main(args: argparse.Namespace) -> None:
     for split in SCENES:
         register_digits(split)
+        register_shapes(split)
     cfg = read_config(args.config_file, args.opts)
     default_setup(cfg, args)
     trainer = Trainer(cfg)

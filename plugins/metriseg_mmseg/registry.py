@@ -3,6 +3,7 @@
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import Registry
 
 MODELS = Registry(
@@ -22,4 +23,10 @@ METRICS = Registry(
     parent=MMENGINE_METRICS,
     scope="metriseg_mmseg",
     locations=["metriseg_mmseg.metrics"],
+)
+TRANSFORMS = Registry(
+    "transform",
+    parent=MMENGINE_TRANSFORMS,
+    scope="metriseg_mmseg",
+    locations=["metriseg_mmseg.transforms"],
 )
