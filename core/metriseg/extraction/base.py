@@ -78,9 +78,12 @@ class AssignedSegments(Segments):
                 labels = p.candidates.gather(-1, best).squeeze(-1) if p.own is None else p.own
             else:
                 labels = p.argmax(-1)
-        return labels.view(-1, *batch.logits.shape[2:])
+        return labels.view(len(labels), *batch.logits.shape[2:])
 
 
 def embedding_of(batch: Batch) -> Tensor:
-    """``(B, D, *S)``: the features, or the logits where none are given."""
-    return batch.logits if batch.features is None else batch.features.to(batch.logits.dtype)
+    """``(B, D, *S)``: the features, or the logits where none are given; 0 where ignored."""
+    chosen = batch.logits if batch.features is None else batch.features.to(batch.logits.dtype)
+    if batch.valid is None:
+        return chosen
+    return torch.where(batch.valid.unsqueeze(1), chosen, 0.0)
