@@ -212,28 +212,80 @@ def earth_movers(
     return float(solved.fun / flow)
 
 
-def soft_partition(p: np.ndarray, q: np.ndarray) -> float:
-    """sum_kl (a_k + b_l - 2 C_kl) C_kl of assignments (N, m) and (N, n)."""
+def soft_partition(
+    p: np.ndarray,
+    q: np.ndarray,
+    *,
+    density: Sequence[float] | None = None,
+    phi: np.ndarray | None = None,
+) -> float:
+    """sum_kl phi_kl (a_k + b_l - 2 C_kl) C_kl of assignments (N, m) and (N, n)."""
+    w = [1.0] * len(p) if density is None else density
+    pixels = range(len(p))
     total = 0.0
     for k in range(p.shape[1]):
         for m in range(q.shape[1]):
-            joint = sum(p[u, k] * q[u, m] for u in range(len(p)))
-            total += (sum(p[:, k]) + sum(q[:, m]) - 2 * joint) * joint
+            joint = sum(w[u] * p[u, k] * q[u, m] for u in pixels)
+            first, second = sum(w[u] * p[u, k] for u in pixels), sum(w[u] * q[u, m] for u in pixels)
+            total += (1 if phi is None else phi[k, m]) * (first + second - 2 * joint) * joint
     return total
 
 
-def soft_partition_gradient(p: np.ndarray, q: np.ndarray, step: float = 1e-4) -> np.ndarray:
+def soft_partition_gradient(
+    p: np.ndarray, q: np.ndarray, step: float = 1e-4, **arguments: object
+) -> np.ndarray:
     """Central differences; exact, because the functional is quadratic in p."""
-    slope = np.zeros_like(p)
-    for place in np.ndindex(p.shape):
-        up, down = p.copy(), p.copy()
+    return central_differences(lambda moved: soft_partition(moved, q, **arguments), p, step)
+
+
+def nothing_wrong(p: np.ndarray, q: np.ndarray, phi: np.ndarray | None = None) -> np.ndarray:
+    """(N,): pixels whose own terms phi_kl (a_k + b_l - 2 C_kl) P_uk Q_ul sum to 0."""
+    pixels = range(len(p))
+    wrong = np.zeros(len(p))
+    for k in range(p.shape[1]):
+        for m in range(q.shape[1]):
+            joint = sum(p[u, k] * q[u, m] for u in pixels)
+            outside = sum(p[u, k] for u in pixels) + sum(q[u, m] for u in pixels) - 2 * joint
+            for u in pixels:
+                wrong[u] += (1 if phi is None else phi[k, m]) * outside * p[u, k] * q[u, m]
+    return wrong < 1e-12
+
+
+def central_differences(
+    function: Callable[[np.ndarray], float], x: np.ndarray, step: float
+) -> np.ndarray:
+    slope = np.zeros_like(x)
+    for place in np.ndindex(x.shape):
+        up, down = x.copy(), x.copy()
         up[place] += step
         down[place] -= step
-        slope[place] = (soft_partition(up, q) - soft_partition(down, q)) / (2 * step)
+        slope[place] = (function(up) - function(down)) / (2 * step)
     return slope
 
 
-def frobenius(p: np.ndarray, q: np.ndarray) -> float:
+def frobenius(p: np.ndarray, q: np.ndarray, density: Sequence[float] | None = None) -> float:
     """The squared Frobenius distance of the co-membership matrices, entry by entry."""
+    w = [1.0] * len(p) if density is None else density
     pixels = range(len(p))
-    return float(sum((p[u] @ p[v] - q[u] @ q[v]) ** 2 for u in pixels for v in pixels))
+    return float(
+        sum(w[u] * w[v] * (p[u] @ p[v] - q[u] @ q[v]) ** 2 for u in pixels for v in pixels)
+    )
+
+
+def gaussian_kernel_distance(
+    embedding: np.ndarray,
+    labels: Labels,
+    *,
+    bandwidth: float = 1.0,
+    density: Sequence[float] | None = None,
+) -> float:
+    """sum_uv w_u w_v (K_uv - [y_u = y_v])^2 with a Gaussian kernel of the embedding (N, D)."""
+    w = [1.0] * len(labels) if density is None else density
+    pixels = range(len(labels))
+    total = 0.0
+    for u in pixels:
+        for v in pixels:
+            square = sum((a - b) ** 2 for a, b in zip(embedding[u], embedding[v], strict=True))
+            kernel = math.exp(-square / (2 * bandwidth**2))
+            total += w[u] * w[v] * (kernel - (labels[u] == labels[v])) ** 2
+    return total

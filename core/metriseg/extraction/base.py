@@ -78,4 +78,4 @@ class AssignedSegments(Segments):
                 labels = p.candidates.gather(-1, best).squeeze(-1) if p.own is None else p.own
             else:
                 labels = p.argmax(-1)
-        return labels.view(-1, *batch.logits.shape[2:])
+        return labels.view(len(labels), *batch.logits.shape[2:])

@@ -8,6 +8,7 @@ from torch import Tensor
 from metriseg import validation
 from metriseg.batch import Batch
 from metriseg.extraction.base import Segments
+from metriseg.extraction.grouping import group_embedding
 from metriseg.functional.partition import Form
 from metriseg.functional.partition_kernel import gaussian_frequencies, kernel_partition_distance
 
@@ -66,4 +67,5 @@ class KernelSegments(Segments):
         )
 
     def label_map(self, batch: Batch) -> Tensor:
-        raise NotImplementedError
+        """By :func:`group_embedding`; with ``weight``, pixels that don't count are segment 0."""
+        return group_embedding(batch.embedding, foreground=batch.valid, bandwidth=self.bandwidth)

@@ -60,6 +60,11 @@ def soft_partition_distance(
     :func:`~metriseg.partitions.partition_distance` / N² for hard assignments. The backward pass is
     written out; memory is O(pixels x candidates + segments²).
 
+    A straight-through assignment (one with ``own``) wants the paper's form. It is linear in a
+    pixel's shares, so its slopes say what moving that pixel to another segment does to the hard
+    distance; those of the Frobenius form, which is quadratic, lead every pixel of a segment that
+    is not perfect out of it, and training with them goes astray.
+
     A uniform P is a stationary point of both, because all its segments are alike: start the layer
     that makes P from random numbers, never from zeros.
 
@@ -93,6 +98,8 @@ def soft_partition_distance(
     value = p.value if isinstance(p, SparseAssignment) else p
     if value.ndim != 3:
         raise ValueError(f"p must have shape (B, N, m), got {tuple(value.shape)}")
+    if isinstance(p, SparseAssignment):
+        _fits("p", p)
     truth = as_assignment(q, value)
     pixels = value.shape[:2]
     if density is not None and density.shape != pixels:
@@ -103,7 +110,7 @@ def soft_partition_distance(
     if form == "frobenius":
         return _Frobenius.apply(value, p, truth, share)  # type: ignore[no-any-return]
     if phi is not None:
-        phi = phi.to(value.dtype).expand(len(value), -1, -1)
+        phi = _phi(phi, value, (_segments(p), _segments(truth)))
     return _Paper.apply(value, p, truth, share, phi)  # type: ignore[no-any-return]
 
 
@@ -115,22 +122,48 @@ def shares(density: Tensor) -> Tensor:
 
 def as_assignment(q: Tensor | SparseAssignment, like: Tensor) -> Tensor | SparseAssignment:
     """Labels as a sparse assignment of one candidate; shares as they are."""
-    if isinstance(q, SparseAssignment):
-        shape = q.candidates.shape
-    elif q.is_floating_point():
-        shape = q.shape
-        q = q.to(like.dtype)
-    else:
-        shape = q.shape
-        number = int(q.max()) + 1 if q.numel() else 1
-        index = q.long().unsqueeze(-1)
-        q = SparseAssignment(index, like.new_ones(()).expand(index.shape), number)
-    if shape[:2] != like.shape[:2]:
+    labels = not isinstance(q, SparseAssignment) and not q.is_floating_point()
+    given = q.candidates if isinstance(q, SparseAssignment) else q
+    if given.shape[:2] != like.shape[:2] or given.ndim != (2 if labels else 3):
         raise ValueError(
-            f"q must have shape (B, N) or (B, N, n) with (B, N) = {tuple(like.shape[:2])},"
-            f" got {tuple(shape)}"
+            f"q must have shape (B, N) or, of shares, (B, N, n) with (B, N) ="
+            f" {tuple(like.shape[:2])}, got {tuple(given.shape)} of {given.dtype}"
         )
-    return q
+    if isinstance(q, SparseAssignment):
+        _fits("q", q)
+        return q
+    if q.is_floating_point():
+        return q.to(like.dtype)
+    if validation.values_are_checked(q) and int(q.min()) < 0:
+        raise ValueError(f"q must hold labels >= 0, got {int(q.min())}")
+    number = int(q.max()) + 1 if q.numel() else 1
+    index = q.long().unsqueeze(-1)
+    return SparseAssignment(index, like.new_ones(()).expand(index.shape), number)
+
+
+def _fits(name: str, p: SparseAssignment) -> None:
+    if p.candidates.shape != p.value.shape:
+        raise ValueError(
+            f"{name}.candidates must have the shape of {name}.value, {tuple(p.value.shape)},"
+            f" got {tuple(p.candidates.shape)}"
+        )
+    if p.own is not None and p.own.shape != p.value.shape[:2]:
+        raise ValueError(
+            f"{name}.own must have shape (B, N) = {tuple(p.value.shape[:2])},"
+            f" got {tuple(p.own.shape)}"
+        )
+
+
+def _segments(p: Tensor | SparseAssignment) -> int:
+    return p.segments if isinstance(p, SparseAssignment) else p.shape[2]
+
+
+def _phi(phi: Tensor, like: Tensor, table: tuple[int, int]) -> Tensor:
+    if phi.shape not in (table, (len(like), *table)):
+        raise ValueError(
+            f"phi must have shape (m, n) or (B, m, n) with (m, n) = {table}, got {tuple(phi.shape)}"
+        )
+    return phi.to(like.dtype).expand(len(like), -1, -1)
 
 
 class _Frobenius(torch.autograd.Function):

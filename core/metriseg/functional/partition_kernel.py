@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from metriseg import validation
 from metriseg.functional.partition import shares
 
 #: Numbers of features that are held at once.
@@ -41,8 +42,14 @@ def gaussian_frequencies(
         generator: of the random numbers, on the device of ``like``.
         like: tensor whose dtype and device are taken.
 
+    Raises:
+        ValueError: for an argument outside its domain.
+
     Source: Rahimi and Recht 2007, "Random features for large-scale kernel machines".
     """
+    validation.whole_number("dim", dim, low=1)
+    validation.whole_number("frequencies", frequencies, low=1)
+    validation.number("bandwidth", bandwidth, low=0.0, open_low=True)
     draw = torch.randn(
         (2, dim, frequencies),
         generator=generator,
@@ -86,7 +93,7 @@ def kernel_partition_distance(
         ``(B,)``; about 0 … 1; 0 for an image without any measure.
 
     Raises:
-        ValueError: for shapes that don't fit.
+        ValueError: for shapes that don't fit, or labels outside 0 … n - 1.
     """
     if embedding.ndim != 3:
         raise ValueError(f"embedding must have shape (B, N, D), got {tuple(embedding.shape)}")
@@ -107,6 +114,12 @@ def kernel_partition_distance(
         )
     share = shares(embedding.new_ones(images) if density is None else density.to(embedding.dtype))
     number = segments or (int(labels.max()) + 1 if labels.numel() else 1)
+    if validation.values_are_checked(labels):
+        low, high = (int(v) for v in torch.aminmax(labels))
+        if low < 0 or high >= number:
+            raise ValueError(
+                f"labels must lie in 0 … {number - 1}, got values from {low} to {high}"
+            )
     shift = torch.arange(len(labels), device=labels.device).unsqueeze(1) * number
     place = labels.long() + shift
     distance = _KernelDistance.apply(embedding, place, share, frequencies, number)
