@@ -23,6 +23,9 @@ class Segments(abc.ABC):
     #: The activations of the logits under which it has a meaning.
     activations: ClassVar[tuple[Activation, ...]] = ("softmax", "sigmoid", "identity")
 
+    #: The form of the distance with which it learns best.
+    form: ClassVar[Form] = "frobenius"
+
     def __new__(cls, *args: Any, **kwargs: Any) -> Segments:
         validation.refuse_unknown(cls, kwargs)
         return super().__new__(cls)

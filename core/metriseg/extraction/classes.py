@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import torch
 from scipy import ndimage
@@ -11,7 +13,7 @@ from metriseg import validation
 from metriseg.batch import Batch
 from metriseg.extraction.base import AssignedSegments
 from metriseg.extraction.regions import regions
-from metriseg.functional.partition import SparseAssignment
+from metriseg.functional.partition import Form, SparseAssignment
 
 
 class ClassSegments(AssignedSegments):
@@ -47,6 +49,8 @@ class ClassSegments(AssignedSegments):
     >>> ClassSegments().label_map(batch)
     tensor([[0, 1, 2, 2]])
     """
+
+    form: ClassVar[Form] = "paper"
 
     def __init__(self, connectivity: int = 1, candidates: int = 4) -> None:
         self.connectivity = validation.whole_number("connectivity", connectivity, low=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from scipy.spatial import KDTree
@@ -12,7 +12,7 @@ from metriseg import validation
 from metriseg.batch import Batch
 from metriseg.extraction.base import AssignedSegments
 from metriseg.extraction.regions import regions
-from metriseg.functional.partition import SparseAssignment
+from metriseg.functional.partition import Form, SparseAssignment
 
 Estimator = Literal["soft", "gumbel", "conv1x1"]
 
@@ -75,6 +75,8 @@ class KNNSegments(AssignedSegments):
     >>> KNNSegments(k=2).label_map(batch)
     tensor([[0, 0, 1, 2]])
     """
+
+    form: ClassVar[Form] = "paper"
 
     def __init__(
         self,

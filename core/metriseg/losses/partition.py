@@ -42,7 +42,9 @@ class PartitionLoss(TableLoss):
             "SlotSegments" (each channel is a segment), "KNNSegments" (the paper's), or
             "KernelSegments" (pixels of near embeddings). The last two look at the ``features``,
             the logits where none are given.
-        form: "frobenius", whose gradient is 0 where the distance is, or "paper".
+        form: "frobenius", whose gradient is 0 where the distance is, or "paper", whose gradient at
+            hard segments is what moving a pixel would cost; None is what serves ``segments`` best:
+            "paper" for classes and the paper's segments, "frobenius" for slots and kernels.
         density: the measure of a pixel: "pixel", 1; "segment", 1 over the size of its true segment,
             so that all objects count alike; "root", 1 over the root of it, between the two.
         window: pairs are compared within windows of this side only, laid anew at random each
@@ -73,7 +75,7 @@ class PartitionLoss(TableLoss):
     def __init__(
         self,
         segments: str | Mapping[str, Any] | Segments = "ClassSegments",
-        form: Form = "frobenius",
+        form: Form | None = None,
         density: Density = "pixel",
         window: int | None = None,
         connectivity: int = 1,
@@ -93,7 +95,7 @@ class PartitionLoss(TableLoss):
         )
         self.segments = segments
         self.extractor = extraction.make_segments(segments)
-        validation.one_of("form", form, ("frobenius", "paper"))
+        validation.one_of("form", form, (None, "frobenius", "paper"))
         validation.one_of("density", density, ("pixel", "segment", "root"))
         self.form = form
         self.density = density
@@ -111,7 +113,7 @@ class PartitionLoss(TableLoss):
             measure = measure / segment_sizes(truth, measure, root=self.density == "root")
         if self.window is not None:
             batch, truth, measure = random_windows(batch, truth, measure, self.window)
-        values = self.extractor.distance(batch, truth, measure, self.form)
+        values = self.extractor.distance(batch, truth, measure, self.form or self.extractor.form)
         # pairs across windows don't count: a window has the share of its pairs in all that do
         windows = len(values) // max(images, 1)
         pairs = measure.flatten(1).sum(1).square().view(images, windows)
