@@ -13,11 +13,15 @@ FRAMEWORKS = {
     "metriseg_monai": "monai",
     "metriseg_detectron2": "detectron2",
 }
+#: Module of the core -> the optional package whose absence makes it unimportable.
+OPTIONAL = {"partitions/torchmetrics.py": "torchmetrics"}
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
-    """Doctests of a plugin are collected where its framework is installed."""
-    framework = FRAMEWORKS.get(collection_path.name)
+    """Doctests are collected where the framework or package that they need is installed."""
+    framework = FRAMEWORKS.get(collection_path.name) or OPTIONAL.get(
+        "/".join(collection_path.parts[-2:])
+    )
     if framework is not None and importlib.util.find_spec(framework) is None:
         return True
     return None

@@ -70,6 +70,7 @@ else:
         UnifiedFocalLoss,
         __getattr__,  # noqa: F401
     )
+    from metriseg_detectron2.partition_evaluator import PartitionEvaluator
 
     __all__ = [
         "LOSS_REGISTRY",
@@ -107,6 +108,7 @@ else:
         "MetrisegSemSegFPNHead",
         "MimeLoss",
         "NegativeMimeLoss",
+        "PartitionEvaluator",
         "PenaltyGeneralizedDiceLoss",
         "PowerDiceLoss",
         "PowerJaccardLoss",

@@ -27,7 +27,7 @@ class MaskIoUEvaluator(DatasetEvaluator):
     """
 
     def __init__(self, dataset_name: str) -> None:
-        self._records = _records([dataset_name])
+        self._records = records_by_file([dataset_name])
         self.reset()
 
     def reset(self) -> None:
@@ -64,7 +64,7 @@ class GivenBoxes(nn.Module):
         self.model = model.module if isinstance(model, DistributedDataParallel) else model
         if not isinstance(self.model, GeneralizedRCNN):
             raise ValueError(f"model must be a GeneralizedRCNN, got {type(self.model).__name__}")
-        self._records = _records(dataset_names)
+        self._records = records_by_file(dataset_names)
         self.training = self.model.training
 
     def forward(self, batched_inputs: list[dict[str, Any]]) -> list[dict[str, Instances]]:
@@ -87,7 +87,8 @@ def true_instances(record: Mapping[str, Any]) -> Instances:
     return annotations_to_instances(annotations, size, mask_format="bitmask")
 
 
-def _records(dataset_names: Iterable[str]) -> dict[str, Mapping[str, Any]]:
+def records_by_file(dataset_names: Iterable[str]) -> dict[str, Mapping[str, Any]]:
+    """The records of data sets in Detectron2's catalogue by their file_name."""
     return {
         record["file_name"]: record for name in dataset_names for record in DatasetCatalog.get(name)
     }

@@ -11,20 +11,24 @@ from typing import Any
 
 from detectron2.config import CfgNode, get_cfg
 from detectron2.engine import DefaultTrainer, default_argument_parser, default_setup, launch
+from detectron2.evaluation import DatasetEvaluators
 from torch import nn
 
 from metriseg_detectron2 import heads  # noqa: F401  # registers the heads
 from metriseg_detectron2.config import add_metriseg_config, check_metriseg_config
 from metriseg_detectron2.datasets import SCENES, register_digits
 from metriseg_detectron2.evaluator import GivenBoxes, MaskIoUEvaluator
+from metriseg_detectron2.partition_evaluator import PartitionEvaluator
 
 
 class Trainer(DefaultTrainer):
-    """Detectron2's trainer; it evaluates masks on the true boxes."""
+    """Detectron2's trainer; it evaluates masks on the true boxes, one by one and as a partition."""
 
     @classmethod
-    def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> MaskIoUEvaluator:
-        return MaskIoUEvaluator(dataset_name)
+    def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluators:
+        return DatasetEvaluators(
+            [MaskIoUEvaluator(dataset_name), PartitionEvaluator(dataset_name, "instances")]
+        )
 
     @classmethod
     def test(cls, cfg: CfgNode, model: nn.Module, evaluators: Any = None) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Where MMEngine looks for ``metriseg_mmseg.…``: it imports this module by its name alone."""
 
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
+from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import Registry
 
@@ -15,4 +16,10 @@ DATASETS = Registry(
     parent=MMENGINE_DATASETS,
     scope="metriseg_mmseg",
     locations=["metriseg_mmseg.datasets"],
+)
+METRICS = Registry(
+    "metric",
+    parent=MMENGINE_METRICS,
+    scope="metriseg_mmseg",
+    locations=["metriseg_mmseg.metrics"],
 )

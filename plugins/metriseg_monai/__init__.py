@@ -1,4 +1,4 @@
-"""The losses of metriseg in MONAI: ``{"_target_": "metriseg_monai.PowerJaccardLoss", …}``."""
+"""Losses and a metric in MONAI: ``{"_target_": "metriseg_monai.PowerJaccardLoss", …}``."""
 
 from __future__ import annotations
 
@@ -48,6 +48,7 @@ from metriseg_monai.losses import (
     TverskyLoss,
     UnifiedFocalLoss,
 )
+from metriseg_monai.metrics import PartitionMetric
 
 __all__ = [
     "ActiveBoundaryLoss",
@@ -80,6 +81,7 @@ __all__ = [
     "LovaszSoftmaxLoss",
     "MimeLoss",
     "NegativeMimeLoss",
+    "PartitionMetric",
     "PenaltyGeneralizedDiceLoss",
     "PowerDiceLoss",
     "PowerJaccardLoss",
