@@ -100,6 +100,11 @@ GUIDE: tuple[tuple[str, tuple[str, ...], str], ...] = (
         "a large error grows as a logarithm; how soon is learnt",
     ),
     (
+        "objects of a class touch, and are to be told apart",
+        ("PartitionLoss",),
+        "it compares which pixels belong together, and a semantic network learns instances",
+    ),
+    (
         "embeddings of a class should lie together",
         ("TripletLoss", "CenterLoss"),
         "they look at features, not at probabilities",
@@ -244,6 +249,8 @@ def promises(entry: Entry) -> str:
         rows.append(("maps that a loader may give", f"{maps}, by name in `maps`"))
     if entry.features:
         rows.append(("features", "embeddings of pixels; the logits themselves where none come"))
+    if entry.graph_break:
+        rows.append(("torch.compile", f"goes on around it: {entry.graph_break}"))
     if entry.stop_gradient:
         rows.append(("gradient", "some terms are held constant when it is taken"))
     if learnt:

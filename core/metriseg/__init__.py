@@ -1,6 +1,6 @@
 """metriseg: segmentation losses and partition metrics, defined once."""
 
-from metriseg import functional
+from metriseg import extraction, functional
 from metriseg.batch import Batch
 from metriseg.binding import Convention, binder
 from metriseg.catalogue import CATALOGUE, Entry
@@ -35,6 +35,7 @@ from metriseg.losses import (
     LovaszSoftmaxLoss,
     MimeLoss,
     NegativeMimeLoss,
+    PartitionLoss,
     PenaltyGeneralizedDiceLoss,
     PixelLoss,
     PowerDiceLoss,
@@ -91,6 +92,7 @@ __all__ = [
     "LovaszSoftmaxLoss",
     "MimeLoss",
     "NegativeMimeLoss",
+    "PartitionLoss",
     "PenaltyGeneralizedDiceLoss",
     "PixelLoss",
     "PowerDiceLoss",
@@ -110,6 +112,7 @@ __all__ = [
     "UnknownArgumentError",
     "binder",
     "debug",
+    "extraction",
     "functional",
     "region_statistics",
 ]

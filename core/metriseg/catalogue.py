@@ -37,6 +37,7 @@ class Entry:
         soft_targets: whether soft labels are meaningful.
         min_classes: fewest classes with which it makes sense.
         spatial_dimensions: numbers of spatial dimensions that the idea allows.
+        graph_break: why torch.compile must leave its graph; empty where it needn't.
     """
 
     loss: type[SegmentationLoss]
@@ -54,6 +55,7 @@ class Entry:
     soft_targets: bool = True
     min_classes: int = 1
     spatial_dimensions: tuple[int, ...] = (1, 2, 3)
+    graph_break: str = ""
 
     @property
     def name(self) -> str:
@@ -448,6 +450,25 @@ _EMBEDDING: tuple[Entry, ...] = (
     ),
 )
 
+_PARTITION: tuple[Entry, ...] = (
+    _entry(
+        losses.PartitionLoss,
+        "partition",
+        "sum_uv w_u w_v ([u ~ v predicted] - [u ~ v true])^2",
+        "Kovtunenko & Mashtalir 2026",
+        "doi:10.15276/aait.09.2026.12",
+        monotone=False,
+        # segments are hard; what a pixel's class would change is the gradient
+        stop_gradient=True,
+        spatial=True,
+        features=True,
+        maps=("instances",),
+        soft_targets=False,
+        graph_break="connected components are found on the host",
+    ),
+)
+
 CATALOGUE: dict[str, Entry] = {
-    entry.name: entry for entry in (*_PIXEL, *_REGION, *_BOUNDARY, *_COMPOUND, *_EMBEDDING)
+    entry.name: entry
+    for entry in (*_PIXEL, *_REGION, *_BOUNDARY, *_COMPOUND, *_EMBEDDING, *_PARTITION)
 }

@@ -57,6 +57,7 @@ else:
         LovaszSoftmaxLoss,
         MimeLoss,
         NegativeMimeLoss,
+        PartitionLoss,
         PenaltyGeneralizedDiceLoss,
         PowerDiceLoss,
         PowerJaccardLoss,
@@ -71,6 +72,10 @@ else:
         __getattr__,  # noqa: F401
     )
     from metriseg_detectron2.partition_evaluator import PartitionEvaluator
+    from metriseg_detectron2.segmentor import (
+        MetrisegEmbeddingSegmentor,
+        MetrisegEmbeddingSemSegFPNHead,
+    )
 
     __all__ = [
         "LOSS_REGISTRY",
@@ -104,11 +109,14 @@ else:
         "LovaszHingeLoss",
         "LovaszSoftmaxLoss",
         "MaskIoUEvaluator",
+        "MetrisegEmbeddingSegmentor",
+        "MetrisegEmbeddingSemSegFPNHead",
         "MetrisegMaskRCNNConvUpsampleHead",
         "MetrisegSemSegFPNHead",
         "MimeLoss",
         "NegativeMimeLoss",
         "PartitionEvaluator",
+        "PartitionLoss",
         "PenaltyGeneralizedDiceLoss",
         "PowerDiceLoss",
         "PowerJaccardLoss",

@@ -17,13 +17,18 @@ HEADS = {
     "SEM_SEG_HEAD": ("MetrisegSemSegFPNHead", "SemSegFPNHead"),
 }
 
+#: Our head and meta-architecture of embeddings -> the stock ones whose place they take.
+EMBEDDING_HEAD = ("MetrisegEmbeddingSemSegFPNHead", "SemSegFPNHead")
+EMBEDDING_ARCHITECTURE = ("MetrisegEmbeddingSegmentor", "SemanticSegmentor")
+
 
 def add_metriseg_config(cfg: CfgNode) -> None:
     """Declare ``MODEL.ROI_MASK_HEAD.LOSSES`` and ``MODEL.SEM_SEG_HEAD.LOSSES``, empty lists.
 
     A list has mappings such as ``{NAME: TverskyLoss, FN_WEIGHT: 0.7, LOSS_WEIGHT: 1.0}``. It is
     read by the heads ``MetrisegMaskRCNNConvUpsampleHead`` and ``MetrisegSemSegFPNHead``; a stock
-    head knows nothing of it (:func:`check_metriseg_config`).
+    head knows nothing of it (:func:`check_metriseg_config`). ``MODEL.EMBEDDING`` is what
+    ``MetrisegEmbeddingSemSegFPNHead`` and ``MetrisegEmbeddingSegmentor`` read.
 
     Args:
         cfg: Detectron2's config; what it already declares is left alone.
@@ -31,6 +36,10 @@ def add_metriseg_config(cfg: CfgNode) -> None:
     for node in HEADS:
         if "LOSSES" not in cfg.MODEL[node]:
             cfg.MODEL[node].LOSSES = []
+    if "EMBEDDING" not in cfg.MODEL:
+        cfg.MODEL.EMBEDDING = CfgNode(
+            {"CHANNELS": 6, "COORDINATES": True, "BANDWIDTH": 1.0, "BACKGROUND": 0, "MIN_SIZE": 10}
+        )
 
 
 def strip_metriseg_config(cfg: CfgNode) -> CfgNode:
@@ -46,6 +55,11 @@ def strip_metriseg_config(cfg: CfgNode) -> CfgNode:
         head.pop("LOSSES", None)
         if ours == head.NAME:
             head.NAME = stock
+    stripped.MODEL.pop("EMBEDDING", None)
+    if EMBEDDING_HEAD[0] == stripped.MODEL.SEM_SEG_HEAD.NAME:
+        stripped.MODEL.SEM_SEG_HEAD.NAME = EMBEDDING_HEAD[1]
+    if EMBEDDING_ARCHITECTURE[0] == stripped.MODEL.META_ARCHITECTURE:
+        stripped.MODEL.META_ARCHITECTURE = EMBEDDING_ARCHITECTURE[1]
     if cfg.is_frozen():
         stripped.freeze()
     return stripped
@@ -94,6 +108,7 @@ def _build_loss(entry: Any, where: str) -> SegmentationLoss:
         if word == "terms":
             arguments[word] = build_losses(value, f"{where}.{key}")
         else:
+            value = _lower_case(value)
             arguments[word] = _numbers(value) if _takes_numbers(hints[word]) else value
     try:
         return loss(**arguments)
@@ -123,6 +138,18 @@ def _word(loss: type[SegmentationLoss], key: Any, words: Mapping[str, Any], wher
 def _nearest(word: str, known: list[str]) -> str:
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f": did you mean '{near[0]}'?" if near else f" (only {', '.join(known)})"
+
+
+def _lower_case(value: Any) -> Any:
+    """Keys within a value are words of the core too: ``SEGMENTS: {TYPE: KernelSegments}``."""
+    if isinstance(value, Mapping):
+        return {
+            key.lower() if isinstance(key, str) else key: _lower_case(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return [_lower_case(item) for item in value]
+    return value
 
 
 def _takes_numbers(hint: Any) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from detectron2.config import defaults
 
-from metriseg_detectron2 import heads  # noqa: F401  # registers the heads
+from metriseg_detectron2 import segmentor  # noqa: F401  # registers the heads
 from metriseg_detectron2.config import add_metriseg_config
 from metriseg_detectron2.datasets import SCENES, register_digits, register_shapes
 

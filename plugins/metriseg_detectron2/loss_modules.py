@@ -66,10 +66,11 @@ class LossModules(nn.ModuleList):
         *,
         ignore_index: int | None = None,
         maps: Mapping[str, Tensor] | None = None,
+        features: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Every loss's value under its key."""
         return {
-            key: loss(logits, target, ignore_index=ignore_index, maps=maps)
+            key: loss(logits, target, ignore_index=ignore_index, maps=maps, features=features)
             for key, loss in zip(self.keys, self, strict=True)
         }
 

@@ -18,7 +18,7 @@ from metriseg import validation
 from metriseg.partitions import DEFAULT_SCORES, PartitionScores, mean_scores
 from metriseg_detectron2.evaluator import records_by_file, true_instances
 
-Kind = Literal["semantic", "instances", "panoptic"]
+Kind = Literal["semantic", "instances", "panoptic", "instance_map"]
 Labels = NDArray[np.int64]
 
 #: The label of what is left out of instances and panoptic segments.
@@ -36,13 +36,14 @@ class PartitionEvaluator(DatasetEvaluator):
     ``sem_seg_file_name`` of the record, connected component by connected component. Of
     "instances", both sides are painted into label maps of background and instances: the predicted
     ones with the best score on top, the true ones, and predictions without scores, with the
-    smallest on top; pixels of crowds are left out. Of "panoptic", the segments of
+    smallest on top; pixels of crowds are left out. Of "instance_map", ``instance_map`` of the
+    outputs is compared with the same truth. Of "panoptic", the segments of
     ``panoptic_seg`` are compared with those in ``pan_seg_file_name``; void and crowds are left
     out.
 
     Args:
         dataset_name: in Detectron2's catalogue.
-        kind: "semantic", "instances" or "panoptic".
+        kind: "semantic", "instances", "instance_map" or "panoptic".
         metrics: names of :data:`metriseg.partitions.SCORES`.
         connectivity: of the components of "semantic": 1 is four neighbours, 2 is eight.
         ignore_label: of "semantic": pixels with this label in the truth are left out; None takes
@@ -146,6 +147,11 @@ def _predicted_instances(output: Mapping[str, Any]) -> Labels:
     return _painted(masks, instances.image_size, rank)
 
 
+def _predicted_map(output: Mapping[str, Any]) -> Labels:
+    numbers: Labels = output["instance_map"].cpu().numpy()
+    return numbers
+
+
 def _true_panoptic(record: Mapping[str, Any]) -> Labels:
     """COCO's coding: the number of a segment is red + 256 green + 256² blue, and 0 is void."""
     coded = load_image_into_numpy_array(record["pan_seg_file_name"], dtype=int)
@@ -172,5 +178,6 @@ class _Reading(NamedTuple):
 _READINGS: dict[str, _Reading] = {
     "semantic": _Reading("sem_seg_file_name", _true_classes, _predicted_classes),
     "instances": _Reading("annotations", _true_instances, _predicted_instances),
+    "instance_map": _Reading("annotations", _true_instances, _predicted_map),
     "panoptic": _Reading("pan_seg_file_name", _true_panoptic, _predicted_panoptic),
 }

@@ -14,7 +14,7 @@ from detectron2.engine import DefaultTrainer, default_argument_parser, default_s
 from detectron2.evaluation import DatasetEvaluators
 from torch import nn
 
-from metriseg_detectron2 import heads  # noqa: F401  # registers the heads
+from metriseg_detectron2 import segmentor  # noqa: F401  # registers the heads
 from metriseg_detectron2.config import add_metriseg_config, check_metriseg_config
 from metriseg_detectron2.datasets import SCENES, register_digits, register_shapes
 from metriseg_detectron2.evaluator import GivenBoxes, MaskIoUEvaluator

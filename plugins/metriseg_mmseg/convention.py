@@ -118,6 +118,9 @@ Further arguments:
         avg_factor: float | Tensor | None = None,
         reduction_override: Reduction | None = None,
         ignore_index: int | None = 255,
+        *,
+        maps: Mapping[str, Tensor] | None = None,
+        features: Tensor | None = None,
     ) -> Tensor:
         """The loss as a head of MMSegmentation asks for it.
 
@@ -130,6 +133,8 @@ Further arguments:
             reduction_override: "mean", "sum" or "none" in place of the loss's own.
             ignore_index: the label of the pixels that don't count, or None. Soft labels have no
                 such label: there a weight of 0 ignores.
+            maps: what a loader has computed beforehand, by name; ``"instances"`` ``(N, *S)``.
+            features: embeddings ``(N, D, *S)``, for the losses that look at them.
 
         Raises:
             ValueError: for tensors of the wrong shape, type or range, for a reduction that the
@@ -146,6 +151,8 @@ Further arguments:
             pred,
             target,
             weight=weight,
+            maps=maps,
+            features=features,
             activation=self._activation_for(pred),
             ignore_index=None if _is_soft(pred, target) else ignore_index,
             reduction="sum" if divided else reduction_override,

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
+import torch
 from mmengine.evaluator import BaseMetric
 from torch import Tensor
 
 from metriseg.partitions import DEFAULT_SCORES, PartitionScores, mean_scores
 from metriseg.partitions.scores import Segments
 from metriseg_mmseg.registry import METRICS
+
+#: The label of pixels that are left out of instances.
+_IGNORED = -1
 
 
 @METRICS.register_module()
@@ -27,7 +31,9 @@ class PartitionMetric(BaseMetric):
 
     Args:
         metrics: names of :data:`metriseg.partitions.SCORES`.
-        segments: "components": the connected components of each class; "labels": the classes.
+        segments: "components": the connected components of each class; "labels": the classes;
+            "instances": ``pred_instance_map`` against ``gt_instance_map``, see
+            :class:`metriseg_mmseg.EmbeddingEncoderDecoder`.
         connectivity: of the components: 1 is four neighbours, 2 is eight.
         ignore_index: pixels with this label in the truth are left out; None for none.
         collect_device: "cpu" or "gpu": where the results of the ranks meet.
@@ -43,7 +49,7 @@ class PartitionMetric(BaseMetric):
     def __init__(
         self,
         metrics: str | Sequence[str] = DEFAULT_SCORES,
-        segments: Segments = "components",
+        segments: Segments | Literal["instances"] = "components",
         connectivity: int = 1,
         ignore_index: int | None = 255,
         collect_device: str = "cpu",
@@ -51,14 +57,26 @@ class PartitionMetric(BaseMetric):
         collect_dir: str | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
+        self._of_instances, self._ignored_class = segments == "instances", ignore_index
+        if segments == "instances":
+            segments, ignore_index = "labels", _IGNORED
         self.scores = PartitionScores(metrics, segments, connectivity, ignore_index)
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
         """Score every image of a batch."""
         # one entry an image: MMEngine cuts what it gathers to the length of the data set
         for sample in data_samples:
-            truth, prediction = _labels(sample, "gt_sem_seg"), _labels(sample, "pred_sem_seg")
-            self.results.append(self.scores(truth, prediction))
+            self.results.append(self.scores(*self._pair(sample)))
+
+    def _pair(self, sample: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+        """The truth and the prediction."""
+        classes = _labels(sample, "gt_sem_seg")
+        if not self._of_instances:
+            return classes, _labels(sample, "pred_sem_seg")
+        truth = _labels(sample, "gt_instance_map")
+        if self._ignored_class is not None:
+            truth = torch.where(classes == self._ignored_class, _IGNORED, truth)
+        return truth, _labels(sample, "pred_instance_map")
 
     def compute_metrics(self, results: list[dict[str, float]]) -> dict[str, float]:
         """The means over the data set."""

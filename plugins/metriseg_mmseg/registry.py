@@ -10,7 +10,7 @@ MODELS = Registry(
     "model",
     parent=MMENGINE_MODELS,
     scope="metriseg_mmseg",
-    locations=["metriseg_mmseg.losses"],
+    locations=["metriseg_mmseg.losses", "metriseg_mmseg.heads"],
 )
 DATASETS = Registry(
     "dataset",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from metriseg_monai import losses
+from metriseg_monai.instances import SplitChannels
 from metriseg_monai.losses import (
     ActiveBoundaryLoss,
     ActiveContourLoss,
@@ -36,6 +37,7 @@ from metriseg_monai.losses import (
     LovaszSoftmaxLoss,
     MimeLoss,
     NegativeMimeLoss,
+    PartitionLoss,
     PenaltyGeneralizedDiceLoss,
     PowerDiceLoss,
     PowerJaccardLoss,
@@ -49,6 +51,7 @@ from metriseg_monai.losses import (
     UnifiedFocalLoss,
 )
 from metriseg_monai.metrics import PartitionMetric
+from metriseg_monai.transforms import GroupEmbeddingd
 
 __all__ = [
     "ActiveBoundaryLoss",
@@ -70,6 +73,7 @@ __all__ = [
     "FocalTverskyLoss",
     "GeneralizedDiceLoss",
     "GeneralizedWassersteinDiceLoss",
+    "GroupEmbeddingd",
     "HausdorffConvolutionLoss",
     "HausdorffDistanceTransformLoss",
     "HausdorffErosionLoss",
@@ -81,6 +85,7 @@ __all__ = [
     "LovaszSoftmaxLoss",
     "MimeLoss",
     "NegativeMimeLoss",
+    "PartitionLoss",
     "PartitionMetric",
     "PenaltyGeneralizedDiceLoss",
     "PowerDiceLoss",
@@ -89,6 +94,7 @@ __all__ = [
     "RegionWiseLoss",
     "RobustTLoss",
     "SensitivitySpecificityLoss",
+    "SplitChannels",
     "TopKLoss",
     "TripletLoss",
     "TverskyLoss",

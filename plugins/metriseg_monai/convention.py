@@ -90,13 +90,24 @@ class MonaiConvention(Convention):
         self.other_act = arguments["other_act"]
         self._one_weight_for_all = _is_one_number(arguments.get("weight"))
 
-    def forward(self, input: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        input: Tensor,
+        target: Tensor,
+        mask: Tensor | None = None,
+        *,
+        maps: Mapping[str, Tensor] | None = None,
+        features: Tensor | None = None,
+    ) -> Tensor:
         """The loss as a trainer of MONAI asks for it.
 
         Args:
             input: ``(B, C, *S)``, any floating dtype.
             target: ``(B, C, *S)`` in [0, 1], or class indices ``(B, 1, *S)``.
             mask: ``(B, 1, *S)``, ``(1, 1, *S)`` or ``(B, *S)``, finite and not negative.
+            maps: what a loader has computed beforehand, by name; ``"instances"`` ``(B, *S)``.
+            features: embeddings ``(B, D, *S)``, for the losses that look at them. A trainer gives
+                neither: see :class:`metriseg_monai.SplitChannels`.
 
         Raises:
             ValueError: for tensors of the wrong shape, type or range.
@@ -116,6 +127,8 @@ class MonaiConvention(Convention):
             input,
             target,
             weight=weight,
+            maps={name: inputs.plain(f"maps[{name!r}]", one) for name, one in (maps or {}).items()},
+            features=None if features is None else inputs.plain("features", features),
             activation=self.activation,
             ignore_index=None,
             reduction=None,

@@ -60,6 +60,7 @@ ExponentialLogarithmicLoss = _table(core.ExponentialLogarithmicLoss)
 UnifiedFocalLoss = _table(core.UnifiedFocalLoss)
 TripletLoss = _pixel(core.TripletLoss)
 CenterLoss = _pixel(core.CenterLoss)
+PartitionLoss = _table(core.PartitionLoss)
 
 
 def __getattr__(name: str) -> None:

@@ -218,6 +218,8 @@ def test_an_ignored_image_leaves_the_mean(region_entry: Entry) -> None:
     assert torch.allclose(loss(logits, target), loss(logits[:1], target[:1]))
 
 
+KERNEL = {"type": "KernelSegments", "frequencies": 3, "bandwidth": 2.0, "seed": 1}
+
 HYPERPARAMETERS: list[tuple[str, dict[str, Any]]] = [
     ("CrossEntropyLoss", {"normalize": "weights", "class_weight": CLASS_WEIGHT}),
     ("CrossEntropyLoss", {"normalize": "weights", "include_background": False}),
@@ -306,6 +308,12 @@ HYPERPARAMETERS: list[tuple[str, dict[str, Any]]] = [
     ("LovaszSoftmaxLoss", {"classes": "all", "per_image": True}),
     ("LovaszHingeLoss", {"classes": "present", "per_image": False}),
     ("JaccardMetricLoss", {"form": "product"}),
+    ("PartitionLoss", {"density": "segment", "connectivity": 2}),
+    ("PartitionLoss", {"density": "root", "include_background": False}),
+    ("PartitionLoss", {"segments": {"type": "ClassSegments", "connectivity": 2}}),
+    ("PartitionLoss", {"segments": "SlotSegments", "class_weight": CLASS_WEIGHT}),
+    ("PartitionLoss", {"segments": KERNEL}),
+    ("PartitionLoss", {"segments": KERNEL, "density": "root", "include_background": False}),
     ("JaccardMetricLoss", {"form": "norms", "smooth": (0.5, 2.0), "per_image": False}),
 ]
 

@@ -77,11 +77,11 @@ def train(network: Network, loss: SegmentationLoss, problem: Problem, entry: Ent
     """The loss of the batch before every step, and after the last.
 
     A loss of detached terms without a value at the truth chooses the pixels that it looks at by
-    the prediction: it says where to go, not how far it is. It is trained as it is used, beside
-    the cross-entropy, and the sum must fall.
+    the prediction: it says where to go, not how far it is; one of segments knows no classes. They
+    are trained as they are used, beside the cross-entropy, and the sum must fall.
     """
     beside = None
-    if entry.stop_gradient and entry.perfect is None:
+    if entry.stop_gradient and (entry.perfect is None or entry.level == "partition"):
         beside = CrossEntropyLoss(activation=loss.activation)
     learnt = [p for p in (*network.parameters(), *loss.parameters()) if p.requires_grad]
     optimizer = torch.optim.Adam(learnt, lr=0.01)

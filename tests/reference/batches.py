@@ -18,6 +18,7 @@ from reference import (
     inverse_form,
     lovasz,
     oracle,
+    partition_loss,
     structure,
 )
 
@@ -32,6 +33,7 @@ SPATIAL_ORACLES = (
     | lovasz.ORACLES
     | structure.ORACLES
     | embedding.ORACLES
+    | partition_loss.ORACLES
 )
 
 SPATIAL = {1: (11,), 2: (5, 4), 3: (3, 2, 3)}

@@ -21,7 +21,7 @@ Density = Literal["pixel", "segment", "root"]
 
 
 class PartitionLoss(TableLoss):
-    r"""Partition distance of a prediction from the truth, within [0, 1].
+    r"""Partition distance of a prediction from the truth.
 
     .. math:: \ell = \sum_{uv} w_u w_v
         \bigl([u \sim v \text{ in the prediction}] - [u \sim v \text{ in the truth}]\bigr)^2
@@ -105,8 +105,13 @@ class PartitionLoss(TableLoss):
     def possible_activations(self) -> tuple[Activation, ...]:
         return self.extractor.activations
 
+    # segments are found on the host: torch.compile goes on around it
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def table(self, batch: Batch, statistics: RegionStatistics | None) -> tuple[Tensor, Tensor]:
         images = len(batch.logits)
+        if images == 0:  # as in a mask head without foreground
+            nothing = batch.logits.flatten(1).sum(1, keepdim=True)
+            return nothing, nothing.new_zeros(0, 1, dtype=torch.bool)
         truth = true_segments(batch, self.connectivity)
         measure = pixel_factors(self, batch)
         if self.density != "pixel":
@@ -115,7 +120,7 @@ class PartitionLoss(TableLoss):
             batch, truth, measure = random_windows(batch, truth, measure, self.window)
         values = self.extractor.distance(batch, truth, measure, self.form or self.extractor.form)
         # pairs across windows don't count: a window has the share of its pairs in all that do
-        windows = len(values) // max(images, 1)
+        windows = len(values) // images
         pairs = measure.flatten(1).sum(1).square().view(images, windows)
         total = pairs.sum(1, keepdim=True)
         shares = pairs / torch.where(total > 0, total, 1.0)

@@ -1,0 +1,66 @@
+"""What turns the features of a semantic network into an embedding of its pixels."""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from metriseg import validation
+
+#: Groups of the normalisation, where that many divide the channels.
+GROUPS = 8
+
+
+class EmbeddingBranch(nn.Module):
+    r"""An embedding a pixel, from features and from the place that the pixel has.
+
+    A 3 x 3 convolution, normalised by groups (so that distances have one scale in training and
+    at inference) and rectified, and a 1 x 1 convolution. With ``coordinates`` the place along each
+    axis, from -1 to 1, stands beside the features (Liu et al. 2018, arXiv:1807.03247): without,
+    two equal objects far from each other have equal embeddings, and no loss can part them.
+
+    Args:
+        in_channels: of the features, >= 1.
+        dimensions: D of the embedding, >= 1.
+        coordinates: whether places are appended to the features.
+
+    Shape:
+        - features: ``(N, in_channels, H, W)``.
+        - output: ``(N, D, H, W)``.
+
+    Raises:
+        ValueError: for an argument outside its domain.
+
+    >>> import torch
+    >>> EmbeddingBranch(16, 6)(torch.rand(2, 16, 9, 10)).shape
+    torch.Size([2, 6, 9, 10])
+    """
+
+    def __init__(self, in_channels: int, dimensions: int = 6, *, coordinates: bool = True) -> None:
+        super().__init__()
+        width = validation.whole_number("in_channels", in_channels, low=1)
+        self.dimensions = validation.whole_number("dimensions", dimensions, low=1)
+        validation.one_of("coordinates", coordinates, (True, False))
+        self.coordinates = bool(coordinates)
+        self.layers = nn.Sequential(
+            nn.Conv2d(width + (2 if coordinates else 0), width, 3, padding=1, bias=False),
+            nn.GroupNorm(math.gcd(GROUPS, width), width),
+            nn.ReLU(),
+            nn.Conv2d(width, self.dimensions, 1),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        seen = with_places(features) if self.coordinates else features
+        return cast(Tensor, self.layers(seen))
+
+
+def with_places(values: Tensor) -> Tensor:
+    """``(N, C, H, W)`` values, and two channels that run from -1 to 1 along the axes."""
+    rows, columns = (
+        torch.linspace(-1, 1, n, dtype=values.dtype, device=values.device) for n in values.shape[2:]
+    )
+    places = torch.stack(torch.meshgrid(rows, columns, indexing="ij"))
+    return torch.cat([values, places.expand(len(values), -1, -1, -1)], dim=1)

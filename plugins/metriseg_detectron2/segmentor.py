@@ -1,0 +1,228 @@
+"""Instances from a semantic network: a head of classes and embeddings, and their grouping."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from detectron2.config import configurable
+from detectron2.layers import ShapeSpec
+from detectron2.modeling import META_ARCH_REGISTRY, SEM_SEG_HEADS_REGISTRY
+from detectron2.modeling.meta_arch.semantic_seg import SemanticSegmentor
+from detectron2.modeling.postprocessing import sem_seg_postprocess
+from detectron2.structures import BitMasks, ImageList, Instances
+from torch import Tensor
+from torch.nn import functional as nnf
+
+from metriseg import SegmentationLoss, validation
+from metriseg.extraction import group_embedding
+from metriseg.models.embedding import EmbeddingBranch
+from metriseg_detectron2.heads import MetrisegSemSegFPNHead
+
+
+@SEM_SEG_HEADS_REGISTRY.register()
+class MetrisegEmbeddingSemSegFPNHead(MetrisegSemSegFPNHead):
+    """The semantic FPN head with an embedding beside the classes.
+
+    The losses of ``MODEL.SEM_SEG_HEAD.LOSSES`` get the embedding as ``features``, and the true
+    instances as ``maps["instances"]`` where :class:`MetrisegEmbeddingSegmentor` finds some. A
+    stock segmentor is given the classes alone. Weights of the stock head fit, but for those of the
+    embedding.
+
+    Args:
+        input_shape: of the features, by name.
+        num_classes: C.
+        conv_dims: channels of the features that classes and embedding are made of.
+        losses: losses of this plugin; without any, the embedding isn't trained.
+        embedding_channels: D of the embedding, >= 1.
+        coordinates: whether the embedding knows where a pixel is.
+        arguments: those of ``SemSegFPNHead``.
+
+    Raises:
+        ValueError: for a loss that doesn't fit the number of classes, and for
+            ``embedding_channels`` below 1.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        input_shape: dict[str, ShapeSpec],
+        *,
+        num_classes: int,
+        conv_dims: int,
+        losses: Iterable[SegmentationLoss] = (),
+        embedding_channels: int = 6,
+        coordinates: bool = True,
+        **arguments: Any,
+    ) -> None:
+        super().__init__(
+            input_shape=input_shape,
+            num_classes=num_classes,
+            conv_dims=conv_dims,
+            losses=losses,
+            **arguments,
+        )
+        self.num_classes = num_classes
+        self.embedding = EmbeddingBranch(conv_dims, embedding_channels, coordinates=coordinates)
+
+    @classmethod
+    def from_config(cls, cfg: Any, input_shape: dict[str, ShapeSpec]) -> dict[str, Any]:
+        return {
+            **super().from_config(cfg, input_shape),
+            "embedding_channels": cfg.MODEL.EMBEDDING.CHANNELS,
+            "coordinates": cfg.MODEL.EMBEDDING.COORDINATES,
+        }
+
+    def layers(self, features: Mapping[str, Tensor]) -> Tensor:
+        """``(N, C + D, H, W)`` at ``common_stride``: classes, then the embedding."""
+        scales = zip(self.in_features, self.scale_heads, strict=True)
+        shared = torch.stack([head(features[name]) for name, head in scales]).sum(0)
+        return torch.cat([self.predictor(shared), self.embedding(shared)], dim=1)
+
+    def forward(
+        self,
+        features: Mapping[str, Tensor],
+        targets: Tensor | None = None,
+        instances: Tensor | None = None,
+    ) -> tuple[Tensor | None, dict[str, Tensor]]:
+        """In training the losses; at inference the logits ``(N, C, H, W)`` alone."""
+        if self.training:
+            return None, self.losses(self.layers(features), targets, instances)
+        return self.predict_with_embedding(features)[:, : self.num_classes], {}
+
+    def predict_with_embedding(self, features: Mapping[str, Tensor]) -> Tensor:
+        """``(N, C + D, H, W)`` at the size of the images."""
+        return self._enlarged(self.layers(features))
+
+    def losses(
+        self, predictions: Tensor, targets: Tensor, instances: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """The losses of what :meth:`layers` gives, against labels and instances at full size."""
+        if len(self.loss_modules) == 0:
+            return super().losses(predictions[:, : self.num_classes], targets)
+        both = self._enlarged(predictions.float())
+        logits, embedding = both.tensor_split([self.num_classes], dim=1)
+        values = self.loss_modules(
+            logits,
+            targets,
+            ignore_index=self.ignore_value,
+            maps=None if instances is None else {"instances": instances},
+            features=embedding,
+        )
+        return {key: value * self.loss_weight for key, value in values.items()}
+
+    def _enlarged(self, values: Tensor) -> Tensor:
+        return nnf.interpolate(
+            values, scale_factor=self.common_stride, mode="bilinear", align_corners=False
+        )
+
+
+@META_ARCH_REGISTRY.register()
+class MetrisegEmbeddingSegmentor(SemanticSegmentor):
+    """Detectron2's semantic segmentor, which also finds instances by grouping embeddings.
+
+    In training the masks of ``instances`` (``MASK_ON: True``; without them, the components of the
+    classes) say which pixels belong together. At inference an output has, beside ``sem_seg``,
+    ``instance_map``: ``(H, W)`` int64, 0 on the background and the instances from 1. The embedding
+    is what :class:`metriseg.extraction.KernelSegments` trains.
+
+    Args:
+        sem_seg_head: a :class:`MetrisegEmbeddingSemSegFPNHead`.
+        bandwidth: > 0, that of the ``KernelSegments`` in training.
+        background: the class whose pixels belong to no instance; None groups all pixels.
+        min_size: groups of fewer pixels join another, >= 1.
+        arguments: those of ``SemanticSegmentor``.
+
+    Raises:
+        ValueError: for an argument outside its domain, and for a head without an embedding.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        sem_seg_head: MetrisegEmbeddingSemSegFPNHead,
+        bandwidth: float = 1.0,
+        background: int | None = 0,
+        min_size: int = 10,
+        **arguments: Any,
+    ) -> None:
+        super().__init__(sem_seg_head=sem_seg_head, **arguments)
+        if not isinstance(sem_seg_head, MetrisegEmbeddingSemSegFPNHead):
+            raise ValueError(
+                "sem_seg_head must be a MetrisegEmbeddingSemSegFPNHead,"
+                f" got {type(sem_seg_head).__name__}"
+            )
+        self.bandwidth = validation.number("bandwidth", bandwidth, low=0.0, open_low=True)
+        self.background = validation.label("background", background)
+        self.min_size = validation.whole_number("min_size", min_size, low=1)
+
+    @classmethod
+    def from_config(cls, cfg: Any) -> dict[str, Any]:
+        node = cfg.MODEL.EMBEDDING
+        return {
+            **super().from_config(cfg),
+            "bandwidth": node.BANDWIDTH,
+            "background": node.BACKGROUND,
+            "min_size": node.MIN_SIZE,
+        }
+
+    def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
+        """The losses in training, else an output for every image."""
+        images = self._batched(
+            [(one["image"].to(self.device) - self.pixel_mean) / self.pixel_std
+             for one in batched_inputs]
+        )  # fmt: skip
+        features = self.backbone(images.tensor)
+        if self.training:
+            ignored = self.sem_seg_head.ignore_value
+            targets = self._batched([one["sem_seg"] for one in batched_inputs], ignored)
+            instances = None
+            if all("instances" in one for one in batched_inputs):
+                painted = [painted_instances(one["instances"]) for one in batched_inputs]
+                instances = self._batched(painted, 0).tensor
+            return self.sem_seg_head(features, targets.tensor, instances)[1]
+        both = self.sem_seg_head.predict_with_embedding(features)
+        return [
+            self._output(one, size, given)
+            for one, size, given in zip(both, images.image_sizes, batched_inputs, strict=True)
+        ]
+
+    def _batched(self, tensors: list[Tensor], padding: float = 0.0) -> ImageList:
+        return ImageList.from_tensors(
+            [tensor.to(self.device) for tensor in tensors],
+            self.backbone.size_divisibility,
+            padding,
+            self.backbone.padding_constraints,
+        )
+
+    def _output(
+        self, both: Tensor, size: tuple[int, int], given: Mapping[str, Any]
+    ) -> dict[str, Tensor]:
+        height, width = given.get("height", size[0]), given.get("width", size[1])
+        both = sem_seg_postprocess(both, size, height, width)
+        logits, embedding = both.tensor_split([self.sem_seg_head.num_classes])
+        foreground = None if self.background is None else logits.argmax(0) != self.background
+        instances = group_embedding(
+            embedding[None],
+            foreground=None if foreground is None else foreground[None],
+            bandwidth=self.bandwidth,
+            min_size=self.min_size,
+        )
+        return {"sem_seg": logits, "instance_map": instances[0] + (foreground is None)}
+
+
+def painted_instances(instances: Instances) -> Tensor:
+    """``(H, W)`` int64: 0 for background, and the instances from 1, the smallest on top."""
+    height, width = instances.image_size
+    if len(instances) == 0:
+        return torch.zeros(height, width, dtype=torch.int64)
+    masks = instances.gt_masks
+    if not isinstance(masks, BitMasks):
+        masks = BitMasks.from_polygon_masks(masks, height, width)
+    drawn = masks.tensor
+    order = drawn.flatten(1).sum(1).argsort(descending=True, stable=True)
+    # the highest number is on top
+    number = torch.arange(1, len(drawn) + 1, device=drawn.device)
+    return (drawn[order] * number[:, None, None]).amax(0)
