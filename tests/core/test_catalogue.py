@@ -311,8 +311,9 @@ def test_half_precision_sums_do_not_overflow(entry: Entry, dtype: torch.dtype) -
     resolved = (expected * scale).abs() > 1e-3
     assert torch.isfinite(leaf.grad).all()
     assert resolved.any()
-    # what two choices of one pixel cost may round to the same
-    assert (leaf.grad[resolved] == 0).float().mean() < 1e-5
+    # in a partition, what two choices of one pixel cost may round to the same
+    few = 1e-5 if entry.level == "partition" else 0
+    assert (leaf.grad[resolved] == 0).float().mean() <= few
 
 
 def test_autocast_changes_nothing(entry: Entry) -> None:

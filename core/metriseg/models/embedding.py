@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import cast
 
-import torch
 from torch import Tensor, nn
 
 from metriseg import validation
+from metriseg.models.places import with_places
 
 #: Groups of the normalisation, where that many divide the channels.
 GROUPS = 8
@@ -55,12 +55,3 @@ class EmbeddingBranch(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         seen = with_places(features) if self.coordinates else features
         return cast(Tensor, self.layers(seen))
-
-
-def with_places(values: Tensor) -> Tensor:
-    """``(N, C, H, W)`` values, and two channels that run from -1 to 1 along the axes."""
-    rows, columns = (
-        torch.linspace(-1, 1, n, dtype=values.dtype, device=values.device) for n in values.shape[2:]
-    )
-    places = torch.stack(torch.meshgrid(rows, columns, indexing="ij"))
-    return torch.cat([values, places.expand(len(values), -1, -1, -1)], dim=1)

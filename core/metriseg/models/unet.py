@@ -11,6 +11,7 @@ from torch.nn import functional as nnf
 
 from metriseg import validation
 from metriseg.models.inputs import check_images
+from metriseg.models.places import with_places
 
 Normalization = Literal["batch", "group"]
 
@@ -107,7 +108,7 @@ class UNet(nn.Module):
             channels=self.in_channels,
             least=2**self.depth,
         )
-        values = _with_places(images) if self.coordinates else images
+        values = with_places(images) if self.coordinates else images
         beside = []
         for stage in self.down[:-1]:
             values = stage(values)
@@ -135,12 +136,3 @@ def _norm(dimensions: int, channels: int, normalization: Normalization) -> nn.Mo
     if normalization == "group":
         return nn.GroupNorm(math.gcd(GROUPS, channels), channels)
     return nn.BatchNorm2d(channels) if dimensions == 2 else nn.BatchNorm3d(channels)
-
-
-def _with_places(images: Tensor) -> Tensor:
-    """The images, and a channel an axis that runs from -1 to 1 along it."""
-    axes = [
-        torch.linspace(-1, 1, n, dtype=images.dtype, device=images.device) for n in images.shape[2:]
-    ]
-    places = torch.stack(torch.meshgrid(*axes, indexing="ij"))
-    return torch.cat([images, places.expand(len(images), *places.shape)], dim=1)
