@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,6 +31,15 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+#: What ``reproduce`` runs: modules of :mod:`metriseg.experiments`, and what each shows.
+EXPERIMENTS: Mapping[str, str] = {
+    "bsds500": "partition metrics and their index on human segmentations",
+    "shapes": "the published experiment: SegNet learns to divide images of shapes",
+    "touching": "objects of one colour that touch, told apart by an embedding",
+    "photographs": "a network that divides photographs as people do",
+    "inverse_form": "the network of InverseFormLoss",
+}
 
 #: Of pixels that are ignored, when components are compared.
 _LEFT_OUT = -1
@@ -134,6 +144,32 @@ def main(
     ] = False,
 ) -> None:
     """Segmentation losses and partition metrics."""
+
+
+@app.command(
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def reproduce(
+    context: typer.Context,
+    experiment: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Which; without it they are listed.")
+    ] = None,
+) -> None:
+    """Run an experiment of the documentation; options after its name are its own (--help)."""
+    if experiment is None or experiment == "--help":
+        for name, what in EXPERIMENTS.items():
+            typer.echo(f"{name:14}{what}")
+        return
+    if experiment not in EXPERIMENTS:
+        near = difflib.get_close_matches(experiment, EXPERIMENTS, n=1)
+        hint = f": did you mean {near[0]}?" if near else ""
+        typer.echo(
+            f"NAME must be one of {', '.join(EXPERIMENTS)}, got {experiment}{hint}", err=True
+        )
+        raise typer.Exit(2)
+    module = importlib.import_module(f"metriseg.experiments.{experiment}")
+    module.main(context.args)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import subprocess
@@ -350,3 +351,24 @@ def test_the_page_shows_what_is_printed(tmp_path: Path, monkeypatch: pytest.Monk
     command, _, expected = session.partition("\n")
     printed = run(*command.split())
     assert [line.rstrip() for line in printed.splitlines()] == expected.splitlines()
+
+
+def test_reproduce_lists_experiments() -> None:
+    result = CliRunner().invoke(cli.app, ["reproduce"])
+    assert result.exit_code == 0
+    assert [line.split()[0] for line in result.stdout.splitlines()] == list(cli.EXPERIMENTS)
+    for name in cli.EXPERIMENTS:
+        assert callable(importlib.import_module(f"metriseg.experiments.{name}").main)
+
+
+def test_reproduce_passes_options_on() -> None:
+    """The experiment's own help, not that of the command."""
+    result = CliRunner().invoke(cli.app, ["reproduce", "bsds500", "--help"])
+    assert result.exit_code == 0
+    assert "--output" in result.stdout
+
+
+def test_an_unknown_experiment() -> None:
+    result = CliRunner().invoke(cli.app, ["reproduce", "bsds50"])
+    assert result.exit_code == 2
+    assert "did you mean bsds500?" in result.stderr
