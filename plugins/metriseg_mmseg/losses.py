@@ -56,6 +56,7 @@ ExponentialLogarithmicLoss = _register(_bind(core.ExponentialLogarithmicLoss))
 UnifiedFocalLoss = _register(_bind(core.UnifiedFocalLoss))
 TripletLoss = _register(_bind(core.TripletLoss))
 CenterLoss = _register(_bind(core.CenterLoss))
+PartitionLoss = _register(_bind(core.PartitionLoss))
 
 
 def __getattr__(name: str) -> None:
