@@ -10,7 +10,12 @@ MODELS = Registry(
     "model",
     parent=MMENGINE_MODELS,
     scope="metriseg_mmseg",
-    locations=["metriseg_mmseg.losses", "metriseg_mmseg.heads"],
+    locations=[
+        "metriseg_mmseg.losses",
+        "metriseg_mmseg.heads",
+        "metriseg_mmseg.backbones",
+        "metriseg_mmseg.segment_head",
+    ],
 )
 DATASETS = Registry(
     "dataset",
@@ -22,7 +27,7 @@ METRICS = Registry(
     "metric",
     parent=MMENGINE_METRICS,
     scope="metriseg_mmseg",
-    locations=["metriseg_mmseg.metrics"],
+    locations=["metriseg_mmseg.metrics", "metriseg_mmseg.segment_metric"],
 )
 TRANSFORMS = Registry(
     "transform",

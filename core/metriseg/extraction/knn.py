@@ -132,14 +132,19 @@ class KNNSegments(AssignedSegments):
         values = batch.embedding.detach().flatten(2).transpose(1, 2)
         return self._segments(batch, values)[0].view(len(values), *batch.logits.shape[2:])
 
-    def _segments(self, batch: Batch, values: Tensor) -> tuple[Tensor, list[int]]:
+    def quantised(self, batch: Batch) -> Tensor:
+        """``(B, *S)`` int64: the nearest of the k centroids, before components part them."""
+        return self._codes(batch, batch.embedding.detach().flatten(2).transpose(1, 2))
+
+    def _codes(self, batch: Batch, values: Tensor) -> Tensor:
         counted = _counted(batch, values)
         codes = torch.empty_like(counted, dtype=torch.int64)
         for row, image, mask in zip(codes, values, counted > 0, strict=True):
             row.copy_(_quantised(image, mask, self.k, self.iterations))
-        return regions(
-            codes.view(len(values), *batch.logits.shape[2:]), batch.valid, self.connectivity
-        )
+        return codes.view(len(values), *batch.logits.shape[2:])
+
+    def _segments(self, batch: Batch, values: Tensor) -> tuple[Tensor, list[int]]:
+        return regions(self._codes(batch, values), batch.valid, self.connectivity)
 
     def _value(self, values: Tensor, places: Tensor, picked: Tensor, empty: Tensor) -> Tensor:
         """``(B, N, K)``: what stands for the assignment in the backward pass."""
