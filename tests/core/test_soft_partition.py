@@ -545,6 +545,26 @@ def test_a_perfect_embedding_tends_to_zero() -> None:
     assert (mean.abs() < 4 * error).all()
 
 
+def test_kernel_of_the_pixels_that_count() -> None:
+    """Those of density 0 may as well not be there; each image has as many as it has."""
+    f, y, w = embeddings(), labels(pixels=12), densities(pixels=12).double() + 0.1
+    w[0, [0, 3, 4, 11]] = 0
+    w[1, [2, 5]] = 0
+    frequencies = gaussian_frequencies(3, 4, generator=rng(), like=f)
+    whole = torch.where(w.unsqueeze(-1) > 0, f, 7.0).requires_grad_()
+    found = kernel_partition_distance(whole, y, frequencies, density=w)
+    found.sum().backward()
+    for n, counts in enumerate(w > 0):
+        part = f[n : n + 1, counts].clone().requires_grad_()
+        alone = kernel_partition_distance(
+            part, y[n : n + 1, counts], frequencies, density=w[n : n + 1, counts]
+        )
+        alone.backward()
+        torch.testing.assert_close(found[n], alone[0])
+        torch.testing.assert_close(whole.grad[n, counts], part.grad[0])
+        assert not whole.grad[n, ~counts].any()
+
+
 def test_kernel_without_measure() -> None:
     f = embeddings().requires_grad_()
     w = torch.stack([torch.zeros(12), torch.ones(12)])

@@ -80,7 +80,7 @@ def kernel_partition_distance(
     variance, which pulls all pixels together.
 
     Features are made again in the backward pass, a block of pixels at a time: memory is
-    O(pixels x dim + R (R + n)).
+    O(pixels x dim + R (R + n)). Pixels without measure cost nothing.
 
     Args:
         embedding: ``(B, N, D)``.
@@ -122,8 +122,21 @@ def kernel_partition_distance(
             )
     shift = torch.arange(len(labels), device=labels.device).unsqueeze(1) * number
     place = labels.long() + shift
+    if density is not None:
+        embedding, place, share = _counted(embedding, place, share)
     distance = _KernelDistance.apply(embedding, place, share, frequencies, number)
     return distance  # type: ignore[no-any-return]
+
+
+def _counted(embedding: Tensor, place: Tensor, share: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The pixels that have a measure, as many of each image as the fullest has."""
+    counts = share > 0
+    most = int(counts.sum(1).max()) if counts.numel() else 0
+    if most == counts.shape[1]:
+        return embedding, place, share
+    chosen = counts.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :most]
+    there = chosen.unsqueeze(2).expand(-1, -1, embedding.shape[2])
+    return embedding.gather(1, there), place.gather(1, chosen), share.gather(1, chosen)
 
 
 class _KernelDistance(torch.autograd.Function):
