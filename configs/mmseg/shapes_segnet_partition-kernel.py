@@ -16,5 +16,11 @@ model = dict(
                 include_background=False,
             ),
         ],
-    )
+    ),
 )
+# touching objects of one class are two: the objects are scored, not the components of classes
+val_evaluator = [
+    dict(type="IoUMetric", iou_metrics=["mIoU"]),
+    dict(type="metriseg_mmseg.PartitionMetric", segments="instances"),
+]
+test_evaluator = val_evaluator

@@ -27,6 +27,7 @@ LOSSES = {
     "partition-conv1x1": "loss_partition",
     "partition-gumbel": "loss_partition",
     "partition-soft": "loss_partition",
+    "partition-kernel": "loss_partition",
 }
 SIDE = 32
 
@@ -75,18 +76,17 @@ def test_config_trains_and_scores(name: str, tmp_path: Path) -> None:
 def test_the_configs_differ_in_the_head_and_the_scores_alone() -> None:
     """Same data, network, steps and rate for all methods."""
     base = Config.fromfile(config_path("mmseg/shapes_segnet_cross-entropy.py")).to_dict()
-    names = [*LOSSES, "partition-kernel"]
-    for name in names:
+    for name in LOSSES:
         other = Config.fromfile(config_path(f"mmseg/shapes_segnet_{name}.py")).to_dict()
         differing = {key for key in other if other[key] != base.get(key)}
         assert differing <= {"model", "val_evaluator", "test_evaluator", "segments"}
         parts = {key for key in base["model"] if other["model"][key] != base["model"][key]}
-        assert parts <= {"decode_head"}
+        assert parts <= ({"decode_head", "type"} if name == "partition-kernel" else {"decode_head"})
 
 
 def test_kernel_config_asks_for_classes_and_an_embedding() -> None:
     head = Config.fromfile(config_path("mmseg/shapes_segnet_partition-kernel.py")).model.decode_head
-    assert head.type == "metriseg_mmseg.EmbeddingHead"
+    assert head.type == "metriseg_mmseg.EmbeddingFCNHead"
     assert (head.num_classes, head.embedding_channels) == (6, 6)
     for loss in head.loss_decode:
         MODELS.build(loss)
