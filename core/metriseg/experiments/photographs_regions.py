@@ -31,7 +31,7 @@ def scikit_image(part: str) -> Any:
         return importlib.import_module(f"skimage.{part}")
     except ImportError:
         raise ImportError(
-            "the experiment on photographs needs scikit-image: pip install 'metriseg[dev]'"
+            "the experiment on photographs needs scikit-image: pip install 'metriseg[demo]'"
         ) from None
 
 
