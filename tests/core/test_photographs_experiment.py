@@ -195,7 +195,7 @@ def test_missing_scikit_image_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ImportError(name)
 
     monkeypatch.setattr(importlib, "import_module", missing)
-    with pytest.raises(ImportError, match=r"scikit-image.*metriseg\[dev\]"):
+    with pytest.raises(ImportError, match=r"scikit-image.*metriseg\[demo\]"):
         regions.scikit_image("graph")
 
 
