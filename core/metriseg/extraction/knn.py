@@ -42,8 +42,8 @@ class KNNSegments(AssignedSegments):
     to its pixels. An image with a single segment has nothing to move to and gets no gradient, so
     the layer that makes f must start from random numbers.
 
-    Use it with ``form="paper"``: at hard segments the Frobenius form's gradient leads astray, see
-    :func:`~metriseg.functional.soft_partition_distance`.
+    It learns with ``form="paper"``, which a loss takes by itself: at hard segments the Frobenius
+    form's gradient leads astray, see :func:`~metriseg.functional.soft_partition_distance`.
 
     Candidates are looked for among the ``searched`` largest segments of the image, and memory is
     O(pixels x candidates), however many there are. What that costs is little: a segment pulls
