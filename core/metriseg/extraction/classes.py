@@ -31,7 +31,7 @@ class ClassSegments(AssignedSegments):
     stands for a new segment. Merely lowering the probability of the own component, as a pixel
     with no other candidate would, doesn't say what to become.
 
-    Use it with ``form="paper"``: at hard segments the Frobenius form's gradient leads astray, see
+    It learns with ``form="paper"``: at hard segments the Frobenius form's gradient leads astray, see
     :func:`~metriseg.functional.soft_partition_distance`.
 
     Args:
