@@ -214,7 +214,7 @@ def test_an_evaluator_of_a_bundle(names: str | list[str]) -> None:
 
 
 def test_the_snippet_of_the_page() -> None:
-    (code,) = re.findall(r"```json\n([^`]*Partition.*?)```", PAGE.read_text(), re.DOTALL)
+    (code,) = re.findall(r"```json\n([^`]*PartitionMetric.*?)```", PAGE.read_text(), re.DOTALL)
     parser = ConfigParser({"imports": ["$import monai"], **json.loads(code)})
     (handler,) = parser.get_parsed_content("partition_metrics").values()
     assert isinstance(handler, PartitionMetricHandler)
