@@ -31,8 +31,8 @@ class ClassSegments(AssignedSegments):
     stands for a new segment. Merely lowering the probability of the own component, as a pixel
     with no other candidate would, doesn't say what to become.
 
-    It learns with ``form="paper"``: at hard segments the Frobenius form's gradient leads astray, see
-    :func:`~metriseg.functional.soft_partition_distance`.
+    It learns with ``form="paper"``: at hard segments the Frobenius form's gradient leads astray,
+    see :func:`~metriseg.functional.soft_partition_distance`.
 
     Args:
         connectivity: in how many axes neighbours may differ.
