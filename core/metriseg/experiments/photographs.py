@@ -46,10 +46,10 @@ from metriseg.experiments.photographs_regions import (
     Counted,
     Merging,
     kernel_edges,
-    scikit_image,
     slic_pieces,
     watershed_pieces,
 )
+from metriseg.experiments.scikit_image import scikit_image
 from metriseg.models.unet import UNet
 from metriseg.partitions import (
     PartitionScores,

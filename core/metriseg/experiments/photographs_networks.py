@@ -21,6 +21,7 @@ from metriseg.data.bsds500 import Photograph
 from metriseg.extraction import KernelSegments
 from metriseg.losses import CompoundLoss, CrossEntropyLoss, PartitionLoss
 from metriseg.losses.partition import Density
+from metriseg.models.places import with_places
 from metriseg.models.unet import UNet
 
 #: Resolution is halved: of 321 x 481 pixels, 160 x 240 are looked at.
@@ -142,14 +143,6 @@ def boundaries(labels: Tensor) -> Tensor:
     return found
 
 
-def with_places(image: Tensor) -> Tensor:
-    """The image and two channels more: where a pixel is in the photograph, from -1 to 1."""
-    _, height, width = image.shape
-    rows = torch.linspace(-1, 1, height)[:, None].expand(height, width)
-    columns = torch.linspace(-1, 1, width).expand(height, width)
-    return torch.cat([image, rows[None], columns[None]])
-
-
 def draw(
     photographs: Sequence[Halved], setting: Training, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
@@ -167,7 +160,7 @@ def draw(
             image, truth = image.flip(-1), truth.flip(-1)
         top, left = (integer(max(size - setting.crop, 0) + 1) for size in truth.shape)
         rows, columns = slice(top, top + setting.crop), slice(left, left + setting.crop)
-        images.append(with_places(image)[:, rows, columns])
+        images.append(with_places(image[None])[0, :, rows, columns])
         segments.append(truth[rows, columns])
     return torch.stack(images), torch.stack(segments)
 
@@ -206,5 +199,5 @@ def train(
 def predict(network: UNet, one: Halved) -> Tensor:
     """``(K, h, w)``."""
     with torch.no_grad():
-        prediction: Tensor = network(with_places(one.image)[None])[0]
+        prediction: Tensor = network(with_places(one.image[None]))[0]
     return prediction

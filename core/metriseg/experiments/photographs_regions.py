@@ -7,7 +7,6 @@ is weak. One merging then gives the partitions of all thresholds.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,24 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from metriseg.experiments.scikit_image import scikit_image
 from metriseg.partitions import ContingencyTable, contingency_table
 
 Float = NDArray[np.float64]
 Labels = NDArray[np.int64]
-
-
-def scikit_image(part: str) -> Any:
-    """A module of scikit-image.
-
-    Raises:
-        ImportError: without it.
-    """
-    try:
-        return importlib.import_module(f"skimage.{part}")
-    except ImportError:
-        raise ImportError(
-            "the experiment on photographs needs scikit-image: pip install 'metriseg[demo]'"
-        ) from None
 
 
 def kernel_edges(embedding: Float, reach: int) -> Float:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from metriseg import CompoundLoss, CrossEntropyLoss
 from metriseg.components import connected_components
+from metriseg.experiments.scikit_image import scikit_image
 from metriseg.extraction import group_embedding
 from metriseg.losses import PartitionLoss
 
@@ -171,7 +172,7 @@ def _flooded_distance(output: Tensor, *, height: float) -> Labels:
     """Seeds are the hilltops of the distance to the background that rise by ``height``."""
     foreground = (output[1] > output[0]).numpy()
     distance = ndimage.distance_transform_edt(np.pad(foreground, 1))[1:-1, 1:-1]
-    tops = _skimage("morphology").h_maxima(distance, height) > 0
+    tops = scikit_image("morphology").h_maxima(distance, height) > 0
     return _flooded(-distance, _seeds(tops & foreground), foreground)
 
 
@@ -189,7 +190,9 @@ def _flooded(landscape: Values, seeds: Labels, foreground: NDArray[np.bool_]) ->
 
 
 def _flood(landscape: Values, seeds: Labels, foreground: NDArray[np.bool_]) -> Labels:
-    flooded: NDArray[Any] = _skimage("segmentation").watershed(landscape, seeds, mask=foreground)
+    flooded: NDArray[Any] = scikit_image("segmentation").watershed(
+        landscape, seeds, mask=foreground
+    )
     return flooded.astype(np.int64)
 
 
@@ -224,12 +227,3 @@ def _numbered(foreground: NDArray[np.bool_], labels: Labels) -> Labels:
 def _large(labels: Labels, least: int) -> Labels:
     sizes = np.bincount(labels.ravel())
     return np.where(sizes[labels] < least, 0, labels)
-
-
-def _skimage(module: str) -> Any:
-    import importlib
-
-    try:
-        return importlib.import_module(f"skimage.{module}")
-    except ImportError as error:
-        raise ImportError("a watershed needs scikit-image: pip install 'metriseg[demo]'") from error

@@ -11,7 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metriseg import validation
-from metriseg.partitions.contingency import ContingencyTable, contingency_table
+from metriseg.partitions.contingency import (
+    ContingencyTable,
+    contingency_table,
+    symmetric_differences,
+)
 from metriseg.partitions.registry import MEASURES, Measure
 from metriseg.partitions.runs import host
 
@@ -421,6 +425,4 @@ def _least_sum(
 
 
 def _weighted(table: ContingencyTable, weights: NDArray[np.float64]) -> float:
-    shared = table.values
-    apart = table.x_sizes[table.x_index] + table.y_sizes[table.y_index] - 2 * shared
-    return float((weights * apart * shared).sum())
+    return float((weights * symmetric_differences(table) * table.values).sum())

@@ -651,6 +651,18 @@ def sum_by(index: NDArray[np.int64], values: NDArray[Any], length: int) -> NDArr
     return sums
 
 
+def symmetric_differences(table: Table) -> NDArray[Any]:
+    """The measure of the symmetric difference of each cell's regions, shaped as the values.
+
+    Neither bracket rounds below 0, and cells that fill both of their regions are at exactly 0.
+    """
+    shared = table.values
+    apart: NDArray[Any] = (table.x_sizes[table.x_index] - shared) + (
+        table.y_sizes[table.y_index] - shared
+    )
+    return apart
+
+
 def _on_accelerator(x: Any) -> bool:
     return isinstance(x, Tensor) and x.device.type != "cpu"
 

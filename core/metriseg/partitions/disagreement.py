@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from metriseg.partitions.contingency import ContingencyTable
+from metriseg.partitions.contingency import ContingencyTable, symmetric_differences
 
 
 def disagreement_map(table: ContingencyTable, x: Any, y: Any) -> NDArray[np.float64]:
@@ -44,8 +44,8 @@ def disagreement_map(table: ContingencyTable, x: Any, y: Any) -> NDArray[np.floa
     """
     table.one_measure("disagreement_map")
     cell = cells_of_pixels(table, x, y)
-    outside = table.x_sizes[table.x_index] + table.y_sizes[table.y_index] - 2 * table.values
-    found: NDArray[np.float64] = np.where(cell < 0, 0.0, outside.astype(np.float64)[cell])
+    apart = symmetric_differences(table).astype(np.float64)
+    found: NDArray[np.float64] = np.where(cell < 0, 0.0, apart[cell])
     return found
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from metriseg.partitions.contingency import Table
+from metriseg.partitions.contingency import Table, symmetric_differences
 
 
 def partition_distance(table: Table, *, normalized: bool = False) -> Any:
@@ -286,9 +286,7 @@ def _joined_by_one(table: Table) -> Any:
     Each term is a difference of sizes, then a product, none negative: nothing cancels, and equal
     partitions are at 0 exactly.
     """
-    only_x = table.x_sizes[table.x_index] - table.values
-    only_y = table.y_sizes[table.y_index] - table.values
-    return table.sum_cells(_over_measures(_product(only_x + only_y, table.values)))
+    return table.sum_cells(_over_measures(_product(symmetric_differences(table), table.values)))
 
 
 def _product(a: Any, b: Any) -> Any:

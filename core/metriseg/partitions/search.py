@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from metriseg import validation
 from metriseg.partitions.contingency import ContingencyTable, Table, contingency_table
 from metriseg.partitions.registry import MEASURES, Measure
-from metriseg.partitions.runs import relabelled
+from metriseg.partitions.runs import host, relabelled
 
 #: The layout of the files that :meth:`PartitionIndex.save` writes.
 VERSION = 1
@@ -115,8 +115,8 @@ class PartitionIndex:
         measure = MEASURES.get(distance) if isinstance(distance, str) else distance
         if getattr(measure, "needs", "") == "features" and features is None:
             raise ValueError(f"features must be given for {_name(distance)}, got None")
-        self._weight = None if weight is None else _host(weight)
-        self._features = None if features is None else _host(features)
+        self._weight = None if weight is None else host(weight)
+        self._features = None if features is None else host(features)
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -198,10 +198,10 @@ class PartitionIndex:
 
     def _queries(self, x: Any) -> tuple[list[NDArray[Any]], bool]:
         listed = isinstance(x, (list, tuple)) and len(x) > 0
-        if listed and _host(x[0]).shape == self.shape:
+        if listed and host(x[0]).shape == self.shape:
             maps, single = list(x), False
         else:
-            array = _host(x)
+            array = host(x)
             if array.shape != self.shape and array.shape[1:] != self.shape:
                 raise ValueError(
                     f"x must have the shape of the indexed partitions, {self.shape}, or one axis"
@@ -459,10 +459,6 @@ def _registered(distance: Any) -> str | None:
     """The name under which a distance stands in MEASURES, if it does."""
     name = _name(distance)
     return name if isinstance(distance, str) or MEASURES.get(name) == distance else None
-
-
-def _host(values: Any) -> NDArray[Any]:
-    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
 
 
 def _read(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metriseg import validation
-from metriseg.partitions.contingency import Table
+from metriseg.partitions.contingency import Table, symmetric_differences
 
 
 class RegionWeight(ABC):
@@ -552,11 +552,7 @@ def _y_sizes(table: Table) -> NDArray[np.float64]:
 
 
 def _outside(table: Table) -> NDArray[np.float64]:
-    """The measure of the symmetric difference; neither bracket rounds below 0."""
-    shared = table.values
-    outside = (table.x_sizes[table.x_index] - shared) + (table.y_sizes[table.y_index] - shared)
-    as_floats: NDArray[np.float64] = outside.astype(np.float64)
-    return as_floats
+    return symmetric_differences(table).astype(np.float64)
 
 
 def _columns(table: Table) -> NDArray[np.float64]:
