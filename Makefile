@@ -2,6 +2,7 @@
 # make demo FRAMEWORK=monai        the same in MONAI; FRAMEWORK=detectron2 in Detectron2
 # make test                        everything that must hold
 # make docs                        the documentation, into site/
+# make readme                      the README's table of losses, from the catalogue
 # make lint | make clean
 #
 # Each creates .venv and installs what it needs, once. PYTHON names the interpreter to start from.
@@ -29,7 +30,7 @@ QUIET_MKDOCS := NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true
 # so small networks gain nothing from threads, and on a busy machine these wait for each other
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test lint docs readme clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.demo-$(FRAMEWORK) $(if $(filter detectron2,$(FRAMEWORK)),.venv/.detectron2)
@@ -47,6 +48,9 @@ lint: .venv/.test .venv/.detectron2
 docs: .venv/.docs
 	@$(QUIET_MKDOCS) $(BIN)/python -m mkdocs build --strict --quiet
 	@echo "site/index.html"
+
+readme: .venv/.torch
+	@PYTHONPATH=core $(BIN)/python docs/readme.py
 
 clean:
 	rm -rf .venv work_dirs demo build dist site

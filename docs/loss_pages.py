@@ -19,6 +19,7 @@ import repository
 import snippets
 import sphinx_markup
 from metriseg.catalogue import CATALOGUE, Entry
+from metriseg.options import argument_types
 from repository import Place
 
 LEVELS = {
@@ -118,7 +119,9 @@ DOCUMENTED = (
     "metriseg.region_statistics",
     "metriseg.SegmentationLoss",
     "metriseg.PixelLoss",
+    "metriseg.DistanceLoss",
     "metriseg.TableLoss",
+    "metriseg.OverlapLoss",
     "metriseg.RegionLoss",
     "metriseg.UnknownArgumentError",
     "metriseg.debug",
@@ -226,7 +229,7 @@ def example(entry: Entry, parts: list[str]) -> str:
 
 def argument_table(entry: Entry, described: dict[str, str]) -> str:
     """Every constructor argument with type, default and meaning."""
-    hints = typing.get_type_hints(entry.loss.__init__)
+    hints = argument_types(entry.loss)
     rows = []
     for name, parameter in inspect.signature(entry.loss).parameters.items():
         required = parameter.default is inspect.Parameter.empty

@@ -18,6 +18,8 @@ PLUGINS = {
     "metriseg_monai": "MONAI",
     "metriseg_detectron2": "Detectron2",
 }
+#: Where what all losses share is.
+BASES = "metriseg.losses.base"
 #: What tests every loss of the catalogue.
 GENERIC_TESTS = ("tests/core/test_catalogue.py", "tests/core/test_oracles.py")
 
@@ -47,11 +49,16 @@ def definition(entry: Entry) -> Place:
 
 
 def formulas(entry: Entry) -> dict[str, Place]:
-    """The functions of :mod:`metriseg.functional` that the class calls, by name."""
-    tree = ast.parse(inspect.getsource(entry.loss))
+    """The functions of :mod:`metriseg.functional` that the class and its family call, by name."""
+    family = [
+        base
+        for base in entry.loss.__mro__
+        if base.__module__.startswith("metriseg.losses.") and base.__module__ != BASES
+    ]
     called = dict.fromkeys(
         node.attr
-        for node in ast.walk(tree)
+        for base in family
+        for node in ast.walk(ast.parse(inspect.getsource(base)))
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "F"
     )
     return {name: _place(getattr(functional, name)) for name in called}

@@ -1,118 +1,22 @@
 """metriseg: segmentation losses and partition metrics, defined once."""
 
-from metriseg import extraction, functional
-from metriseg.batch import Batch
-from metriseg.binding import Convention, binder
-from metriseg.catalogue import CATALOGUE, Entry
-from metriseg.losses import (
-    ActiveBoundaryLoss,
-    ActiveContourLoss,
-    BoundaryAwareLoss,
-    BoundaryDoULoss,
-    BoundaryLoss,
-    CenterLoss,
-    ComboLoss,
-    CompoundLoss,
-    ConditionalBoundaryLoss,
-    CrossEntropyLoss,
-    DiceCELoss,
-    DiceFocalLoss,
-    DiceLoss,
-    DistanceMapCrossEntropyLoss,
-    ExponentialLogarithmicLoss,
-    FocalLoss,
-    FocalTverskyLoss,
-    GeneralizedDiceLoss,
-    GeneralizedWassersteinDiceLoss,
-    HausdorffConvolutionLoss,
-    HausdorffDistanceTransformLoss,
-    HausdorffErosionLoss,
-    InverseFormLoss,
-    JaccardLoss,
-    JaccardMetricLoss,
-    LogCoshDiceLoss,
-    LovaszHingeLoss,
-    LovaszSoftmaxLoss,
-    MimeLoss,
-    NegativeMimeLoss,
-    PartitionLoss,
-    PenaltyGeneralizedDiceLoss,
-    PixelLoss,
-    PowerDiceLoss,
-    PowerJaccardLoss,
-    RegionLoss,
-    RegionMutualInformationLoss,
-    RegionWiseLoss,
-    RobustTLoss,
-    SegmentationLoss,
-    SensitivitySpecificityLoss,
-    TableLoss,
-    TopKLoss,
-    TripletLoss,
-    TverskyLoss,
-    UnifiedFocalLoss,
-)
-from metriseg.statistics import RegionStatistics, region_statistics
-from metriseg.validation import UnknownArgumentError, debug
+from typing import TYPE_CHECKING
+
+from metriseg.exports import lazy_exports
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "CATALOGUE",
-    "ActiveBoundaryLoss",
-    "ActiveContourLoss",
-    "Batch",
-    "BoundaryAwareLoss",
-    "BoundaryDoULoss",
-    "BoundaryLoss",
-    "CenterLoss",
-    "ComboLoss",
-    "CompoundLoss",
-    "ConditionalBoundaryLoss",
-    "Convention",
-    "CrossEntropyLoss",
-    "DiceCELoss",
-    "DiceFocalLoss",
-    "DiceLoss",
-    "DistanceMapCrossEntropyLoss",
-    "Entry",
-    "ExponentialLogarithmicLoss",
-    "FocalLoss",
-    "FocalTverskyLoss",
-    "GeneralizedDiceLoss",
-    "GeneralizedWassersteinDiceLoss",
-    "HausdorffConvolutionLoss",
-    "HausdorffDistanceTransformLoss",
-    "HausdorffErosionLoss",
-    "InverseFormLoss",
-    "JaccardLoss",
-    "JaccardMetricLoss",
-    "LogCoshDiceLoss",
-    "LovaszHingeLoss",
-    "LovaszSoftmaxLoss",
-    "MimeLoss",
-    "NegativeMimeLoss",
-    "PartitionLoss",
-    "PenaltyGeneralizedDiceLoss",
-    "PixelLoss",
-    "PowerDiceLoss",
-    "PowerJaccardLoss",
-    "RegionLoss",
-    "RegionMutualInformationLoss",
-    "RegionStatistics",
-    "RegionWiseLoss",
-    "RobustTLoss",
-    "SegmentationLoss",
-    "SensitivitySpecificityLoss",
-    "TableLoss",
-    "TopKLoss",
-    "TripletLoss",
-    "TverskyLoss",
-    "UnifiedFocalLoss",
-    "UnknownArgumentError",
-    "binder",
-    "debug",
-    "extraction",
-    "functional",
-    "region_statistics",
-]
+if TYPE_CHECKING:
+    from metriseg import extraction, functional
+    from metriseg.batch import *
+    from metriseg.binding import *
+    from metriseg.catalogue import *
+    from metriseg.losses import *
+    from metriseg.statistics import *
+    from metriseg.validation import *
+else:
+    __getattr__, __dir__ = lazy_exports(
+        __name__,
+        homes=("validation", "batch", "statistics", "losses", "binding", "catalogue"),
+        submodules=("extraction", "functional"),
+    )

@@ -13,6 +13,8 @@ from torch.nn import functional as nnf
 
 from metriseg import validation
 
+__all__ = ["Batch"]
+
 Activation = Literal["softmax", "sigmoid", "identity"]
 
 #: Probabilities that are given as such are kept this far from 0 and 1 before a logarithm.
@@ -228,6 +230,21 @@ class Batch:
         if self.valid is None:
             return values
         return torch.where(self.valid.unsqueeze(1) if dense else self.valid, values, 0)
+
+    def instances(self) -> Tensor | None:
+        """``(N, *S)`` int64: the object of every pixel as the loader numbered them, or None.
+
+        Raises:
+            ValueError: for a map of another shape, or of anything but integers.
+        """
+        values = self.loaded("instances", dense=False)
+        if values is None:
+            return None
+        if values.is_floating_point() or values.is_complex() or values.dtype == torch.bool:
+            raise ValueError(
+                f"maps['instances'] must hold integers, one an object, got {values.dtype}"
+            )
+        return values.long()
 
     def _once(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
         """What several losses over one batch need is computed once.

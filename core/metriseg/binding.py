@@ -16,6 +16,8 @@ from typing import Any, ClassVar, NoReturn, TypeVar
 from metriseg import validation
 from metriseg.losses import SegmentationLoss
 
+__all__ = ["Convention", "binder"]
+
 L = TypeVar("L", bound=SegmentationLoss)
 
 

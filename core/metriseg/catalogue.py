@@ -14,6 +14,8 @@ from typing import Any, Literal
 from metriseg import losses
 from metriseg.losses import SegmentationLoss
 
+__all__ = ["CATALOGUE", "Entry"]
+
 Level = Literal["pixel", "region", "boundary", "compound", "embedding", "partition"]
 
 

@@ -16,6 +16,8 @@ from torch import Tensor
 
 from metriseg.batch import Activation, Batch, full_precision
 
+__all__ = ["RegionStatistics", "region_statistics"]
+
 #: Values of logits that one step of the pass holds at once: few enough to save memory, enough for
 #: every step to keep all threads busy.
 TILE_VALUES = 1 << 23

@@ -12,11 +12,16 @@ import difflib
 import inspect
 import math
 import operator
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+
+__all__ = ["UnknownArgumentError", "debug"]
+
+T = TypeVar("T")
 
 _DEBUG: ContextVar[bool] = ContextVar("metriseg_debug", default=False)
 
@@ -56,19 +61,27 @@ def refuse_unknown(
 ) -> None:
     """Raise :class:`UnknownArgumentError` for the first name that ``owner`` doesn't take."""
     parameters = inspect.signature(owner).parameters
-    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
-        return
+    if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+        refuse_words(owner.__name__, given, parameters, synonyms)
+
+
+def refuse_words(
+    owner: str,
+    given: Iterable[str],
+    allowed: Collection[str],
+    synonyms: Mapping[str, str] | None = None,
+) -> None:
+    """Raise :class:`UnknownArgumentError` for the first name that isn't allowed."""
     for name in given:
-        if name in parameters:
+        if name in allowed:
             continue
         if synonyms and name in synonyms:
             hint = f": {synonyms[name]}"
         else:
-            near = difflib.get_close_matches(name, list(parameters), n=1, cutoff=0.5)
+            near = difflib.get_close_matches(name, list(allowed), n=1, cutoff=0.5)
             hint = f": did you mean '{near[0]}'?" if near else ""
         raise UnknownArgumentError(
-            f"{owner.__name__} has no argument '{name}'{hint}"
-            f" (it takes {', '.join(parameters) or 'none'})"
+            f"{owner} has no argument '{name}'{hint} (it takes {', '.join(allowed) or 'none'})"
         )
 
 
@@ -98,6 +111,11 @@ def number(
     if not (math.isfinite(result) and above and below):
         raise ValueError(f"{name} must be a finite number in {bracket}, got {value!r}")
     return result
+
+
+def optional(check: Callable[..., T], name: str, value: T | None, **bounds: Any) -> T | None:
+    """``check(name, value, …)``, and None as it is."""
+    return None if value is None else check(name, value, **bounds)
 
 
 def label(name: str, value: int | None) -> int | None:
@@ -281,6 +299,17 @@ def spacing(value: Sequence[float] | None) -> tuple[float, ...] | None:
             f"spacing must be a sequence of numbers, one a spatial axis, or None, got {value!r}"
         )
     return tuple(number("spacing", step, low=0.0, open_low=True) for step in value)
+
+
+def tiles(value: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns into which an image is cut, each >= 1."""
+    try:
+        rows, columns = (operator.index(number) for number in value)
+    except (TypeError, ValueError):
+        rows = columns = 0
+    if rows < 1 or columns < 1:
+        raise ValueError(f"tiles must be two whole numbers >= 1, rows and columns, got {value!r}")
+    return rows, columns
 
 
 def unit_interval(name: str, tensor: Tensor, valid: Tensor | None, hint: str = "") -> None:

@@ -1,6 +1,8 @@
 """metriseg for Detectron2: losses that YAML and LazyConfig choose, and the heads that take them."""
 
+from importlib import import_module
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 INSTALLATION = """\
 Detectron2 is not installed, and it is not on PyPI. Its installation page has
@@ -16,119 +18,20 @@ if find_spec("detectron2") is None:
 
 else:
     # first: with $DETECTRON2_ENV_MODULE this import comes back to the modules below
-    import detectron2  # noqa: F401
+    import detectron2
 
-    from metriseg_detectron2.config import (
-        add_metriseg_config,
-        check_metriseg_config,
-        strip_metriseg_config,
-    )
-    from metriseg_detectron2.evaluator import GivenBoxes, MaskIoUEvaluator
-    from metriseg_detectron2.heads import MetrisegMaskRCNNConvUpsampleHead, MetrisegSemSegFPNHead
-    from metriseg_detectron2.losses import (
-        LOSS_REGISTRY,
-        UNSUPPORTED,
-        ActiveBoundaryLoss,
-        ActiveContourLoss,
-        BoundaryDoULoss,
-        BoundaryLoss,
-        CenterLoss,
-        ComboLoss,
-        CompoundLoss,
-        ConditionalBoundaryLoss,
-        CrossEntropyLoss,
-        DiceCELoss,
-        DiceFocalLoss,
-        DiceLoss,
-        DistanceMapCrossEntropyLoss,
-        ExponentialLogarithmicLoss,
-        FocalLoss,
-        FocalTverskyLoss,
-        GeneralizedDiceLoss,
-        GeneralizedWassersteinDiceLoss,
-        HausdorffConvolutionLoss,
-        HausdorffDistanceTransformLoss,
-        HausdorffErosionLoss,
-        InverseFormLoss,
-        JaccardLoss,
-        JaccardMetricLoss,
-        LogCoshDiceLoss,
-        LovaszHingeLoss,
-        LovaszSoftmaxLoss,
-        MimeLoss,
-        NegativeMimeLoss,
-        PartitionLoss,
-        PenaltyGeneralizedDiceLoss,
-        PowerDiceLoss,
-        PowerJaccardLoss,
-        RegionMutualInformationLoss,
-        RegionWiseLoss,
-        RobustTLoss,
-        SensitivitySpecificityLoss,
-        TopKLoss,
-        TripletLoss,
-        TverskyLoss,
-        UnifiedFocalLoss,
-        __getattr__,  # noqa: F401
-    )
-    from metriseg_detectron2.partition_evaluator import PartitionEvaluator
-    from metriseg_detectron2.segmentor import (
-        MetrisegEmbeddingSegmentor,
-        MetrisegEmbeddingSemSegFPNHead,
-    )
+    from metriseg.exports import lazy_exports
 
-    __all__ = [
-        "LOSS_REGISTRY",
-        "UNSUPPORTED",
-        "ActiveBoundaryLoss",
-        "ActiveContourLoss",
-        "BoundaryDoULoss",
-        "BoundaryLoss",
-        "CenterLoss",
-        "ComboLoss",
-        "CompoundLoss",
-        "ConditionalBoundaryLoss",
-        "CrossEntropyLoss",
-        "DiceCELoss",
-        "DiceFocalLoss",
-        "DiceLoss",
-        "DistanceMapCrossEntropyLoss",
-        "ExponentialLogarithmicLoss",
-        "FocalLoss",
-        "FocalTverskyLoss",
-        "GeneralizedDiceLoss",
-        "GeneralizedWassersteinDiceLoss",
-        "GivenBoxes",
-        "HausdorffConvolutionLoss",
-        "HausdorffDistanceTransformLoss",
-        "HausdorffErosionLoss",
-        "InverseFormLoss",
-        "JaccardLoss",
-        "JaccardMetricLoss",
-        "LogCoshDiceLoss",
-        "LovaszHingeLoss",
-        "LovaszSoftmaxLoss",
-        "MaskIoUEvaluator",
-        "MetrisegEmbeddingSegmentor",
-        "MetrisegEmbeddingSemSegFPNHead",
-        "MetrisegMaskRCNNConvUpsampleHead",
-        "MetrisegSemSegFPNHead",
-        "MimeLoss",
-        "NegativeMimeLoss",
-        "PartitionEvaluator",
-        "PartitionLoss",
-        "PenaltyGeneralizedDiceLoss",
-        "PowerDiceLoss",
-        "PowerJaccardLoss",
-        "RegionMutualInformationLoss",
-        "RegionWiseLoss",
-        "RobustTLoss",
-        "SensitivitySpecificityLoss",
-        "TopKLoss",
-        "TripletLoss",
-        "TverskyLoss",
-        "UnifiedFocalLoss",
-        "add_metriseg_config",
-        "check_metriseg_config",
-        "strip_metriseg_config",
-    ]
+    if TYPE_CHECKING:
+        from metriseg_detectron2.config import *
+        from metriseg_detectron2.evaluator import *
+        from metriseg_detectron2.heads import *
+        from metriseg_detectron2.losses import *
+        from metriseg_detectron2.partition_evaluator import *
+        from metriseg_detectron2.segmentor import *
+    else:
+        _HOMES = ("losses", "config", "heads", "segmentor", "evaluator", "partition_evaluator")
+        for _home in _HOMES:
+            # they register what they define
+            import_module(f"{__name__}.{_home}")
+        __getattr__, __dir__ = lazy_exports(__name__, homes=_HOMES)

@@ -11,6 +11,8 @@ from detectron2.config import CfgNode
 from metriseg import SegmentationLoss, UnknownArgumentError
 from metriseg_detectron2.losses import LOSS_REGISTRY, UNSUPPORTED
 
+__all__ = ["add_metriseg_config", "check_metriseg_config", "strip_metriseg_config"]
+
 #: The nodes of MODEL that have losses -> our head for it, and the stock head whose place it takes.
 HEADS = {
     "ROI_MASK_HEAD": ("MetrisegMaskRCNNConvUpsampleHead", "MaskRCNNConvUpsampleHead"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, get_type_hints
+from typing import Any, ClassVar
 
 import torch
 from detectron2.utils.events import get_event_storage, has_event_storage
@@ -22,6 +22,7 @@ from metriseg import (
 from metriseg.batch import Activation
 from metriseg.binding import keyword
 from metriseg.losses.combination import CombinedLoss
+from metriseg.options import argument_types
 
 #: The map in which a mask head says what each region is: ``(R,)`` int64.
 CATEGORY = "category"
@@ -79,7 +80,7 @@ regions of that category: the mean over regions becomes a weighted mean, or, for
     def hints(cls) -> dict[str, Any]:
         """The annotation of every constructor argument."""
         core = cls.__mro__[cls.__mro__.index(Convention) + 1]
-        return {**get_type_hints(core.__init__), "loss_weight": float}
+        return {**argument_types(core), "loss_weight": float}
 
     def adopt(self, arguments: Mapping[str, Any]) -> None:
         self.loss_weight = validation.number("loss_weight", arguments["loss_weight"], low=0.0)

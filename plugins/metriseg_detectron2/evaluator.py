@@ -15,6 +15,8 @@ from detectron2.utils import comm
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+__all__ = ["GivenBoxes", "MaskIoUEvaluator"]
+
 
 class MaskIoUEvaluator(DatasetEvaluator):
     """Mean over the true instances of the best IoU that a predicted mask has with each.

@@ -25,6 +25,8 @@ from metriseg_detectron2.config import build_losses
 from metriseg_detectron2.convention import CATEGORY
 from metriseg_detectron2.loss_modules import LossModules
 
+__all__ = ["MetrisegMaskRCNNConvUpsampleHead", "MetrisegSemSegFPNHead"]
+
 
 @ROI_MASK_HEAD_REGISTRY.register()
 class MetrisegMaskRCNNConvUpsampleHead(MaskRCNNConvUpsampleHead):

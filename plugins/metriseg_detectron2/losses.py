@@ -64,6 +64,12 @@ UNSUPPORTED: dict[str, str] = {
     " and the semantic head takes channels for classes",
 }
 
+__all__ = [
+    "LOSS_REGISTRY",
+    "UNSUPPORTED",
+    *(name for name in core.CATALOGUE if name not in UNSUPPORTED),
+]
+
 
 def __getattr__(name: str) -> None:
     refuse_missing(__name__, "Detectron2", UNSUPPORTED, name)

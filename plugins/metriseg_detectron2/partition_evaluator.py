@@ -18,6 +18,8 @@ from metriseg import validation
 from metriseg.partitions import DEFAULT_SCORES, PartitionScores, mean_scores
 from metriseg_detectron2.evaluator import records_by_file, true_instances
 
+__all__ = ["PartitionEvaluator"]
+
 Kind = Literal["semantic", "instances", "panoptic", "instance_map"]
 Labels = NDArray[np.int64]
 

@@ -20,6 +20,8 @@ from metriseg.extraction import group_embedding
 from metriseg.models.embedding import EmbeddingBranch
 from metriseg_detectron2.heads import MetrisegSemSegFPNHead
 
+__all__ = ["MetrisegEmbeddingSegmentor", "MetrisegEmbeddingSemSegFPNHead"]
+
 
 @SEM_SEG_HEADS_REGISTRY.register()
 class MetrisegEmbeddingSemSegFPNHead(MetrisegSemSegFPNHead):

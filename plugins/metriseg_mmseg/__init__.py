@@ -5,22 +5,13 @@ MMEngine finds :mod:`metriseg_mmseg.registry` by the scope in the type, so a con
 stand here too; importing this package alone imports neither them nor MMEngine.
 """
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-from typing import Any
+from metriseg.exports import lazy_exports
 
-
-def __getattr__(name: str) -> Any:
-    if name == "PartitionMetric":
-        from metriseg_mmseg.metrics import PartitionMetric
-
-        return PartitionMetric
-    if name.startswith("Embedding"):
-        from metriseg_mmseg import heads
-
-        return getattr(heads, name)
-    if not name.endswith("Loss"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from metriseg_mmseg import losses
-
-    return getattr(losses, name)
+if TYPE_CHECKING:
+    from metriseg_mmseg.heads import *
+    from metriseg_mmseg.losses import *
+    from metriseg_mmseg.metrics import *
+else:
+    __getattr__, __dir__ = lazy_exports(__name__, homes=("losses", "metrics", "heads"))

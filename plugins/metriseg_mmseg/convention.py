@@ -13,7 +13,7 @@ from torch import Tensor
 from metriseg import Batch, Convention, RegionStatistics, SegmentationLoss, TableLoss, validation
 from metriseg.batch import Activation
 from metriseg.binding import keyword
-from metriseg.losses.base import Reduction
+from metriseg.options import Reduction
 from metriseg_mmseg.registry import MODELS
 
 #: Names in MMSegmentation's logs that don't follow from the name of the loss.

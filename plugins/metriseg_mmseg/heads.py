@@ -22,6 +22,8 @@ from metriseg_mmseg.convention import MMSegConvention
 from metriseg_mmseg.registry import MODELS
 from metriseg_mmseg.transforms import INSTANCE_MAP
 
+__all__ = ["EmbeddingEncoderDecoder", "EmbeddingFCNHead"]
+
 
 class EmbeddingMixin:
     """Makes a decode head predict an embedding a pixel beside its classes.

@@ -58,6 +58,8 @@ TripletLoss = _register(_bind(core.TripletLoss))
 CenterLoss = _register(_bind(core.CenterLoss))
 PartitionLoss = _register(_bind(core.PartitionLoss))
 
+__all__ = ["UNSUPPORTED", *(name for name in core.CATALOGUE if name not in UNSUPPORTED)]
+
 
 def __getattr__(name: str) -> None:
     refuse_missing(__name__, "MMSegmentation", UNSUPPORTED, name)

@@ -13,6 +13,8 @@ from metriseg.partitions import DEFAULT_SCORES, PartitionScores, mean_scores
 from metriseg.partitions.scores import Segments
 from metriseg_mmseg.registry import METRICS
 
+__all__ = ["PartitionMetric"]
+
 #: The label of pixels that are left out of instances.
 _IGNORED = -1
 

@@ -1,106 +1,15 @@
 """Losses and a metric in MONAI: ``{"_target_": "metriseg_monai.PowerJaccardLoss", …}``."""
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-from typing import Any
+from metriseg.exports import lazy_exports
 
-from metriseg_monai import losses
-from metriseg_monai.instances import SplitChannels
-from metriseg_monai.losses import (
-    ActiveBoundaryLoss,
-    ActiveContourLoss,
-    BoundaryAwareLoss,
-    BoundaryDoULoss,
-    BoundaryLoss,
-    CenterLoss,
-    ComboLoss,
-    CompoundLoss,
-    ConditionalBoundaryLoss,
-    CrossEntropyLoss,
-    DiceCELoss,
-    DiceFocalLoss,
-    DiceLoss,
-    DistanceMapCrossEntropyLoss,
-    ExponentialLogarithmicLoss,
-    FocalLoss,
-    FocalTverskyLoss,
-    GeneralizedDiceLoss,
-    GeneralizedWassersteinDiceLoss,
-    HausdorffConvolutionLoss,
-    HausdorffDistanceTransformLoss,
-    HausdorffErosionLoss,
-    InverseFormLoss,
-    JaccardLoss,
-    JaccardMetricLoss,
-    LogCoshDiceLoss,
-    LovaszHingeLoss,
-    LovaszSoftmaxLoss,
-    MimeLoss,
-    NegativeMimeLoss,
-    PartitionLoss,
-    PenaltyGeneralizedDiceLoss,
-    PowerDiceLoss,
-    PowerJaccardLoss,
-    RegionMutualInformationLoss,
-    RegionWiseLoss,
-    RobustTLoss,
-    SensitivitySpecificityLoss,
-    TopKLoss,
-    TripletLoss,
-    TverskyLoss,
-    UnifiedFocalLoss,
-)
-from metriseg_monai.metrics import PartitionMetric
-from metriseg_monai.transforms import GroupEmbeddingd
-
-__all__ = [
-    "ActiveBoundaryLoss",
-    "ActiveContourLoss",
-    "BoundaryAwareLoss",
-    "BoundaryDoULoss",
-    "BoundaryLoss",
-    "CenterLoss",
-    "ComboLoss",
-    "CompoundLoss",
-    "ConditionalBoundaryLoss",
-    "CrossEntropyLoss",
-    "DiceCELoss",
-    "DiceFocalLoss",
-    "DiceLoss",
-    "DistanceMapCrossEntropyLoss",
-    "ExponentialLogarithmicLoss",
-    "FocalLoss",
-    "FocalTverskyLoss",
-    "GeneralizedDiceLoss",
-    "GeneralizedWassersteinDiceLoss",
-    "GroupEmbeddingd",
-    "HausdorffConvolutionLoss",
-    "HausdorffDistanceTransformLoss",
-    "HausdorffErosionLoss",
-    "InverseFormLoss",
-    "JaccardLoss",
-    "JaccardMetricLoss",
-    "LogCoshDiceLoss",
-    "LovaszHingeLoss",
-    "LovaszSoftmaxLoss",
-    "MimeLoss",
-    "NegativeMimeLoss",
-    "PartitionLoss",
-    "PartitionMetric",
-    "PenaltyGeneralizedDiceLoss",
-    "PowerDiceLoss",
-    "PowerJaccardLoss",
-    "RegionMutualInformationLoss",
-    "RegionWiseLoss",
-    "RobustTLoss",
-    "SensitivitySpecificityLoss",
-    "SplitChannels",
-    "TopKLoss",
-    "TripletLoss",
-    "TverskyLoss",
-    "UnifiedFocalLoss",
-]
-
-
-def __getattr__(name: str) -> Any:
-    return getattr(losses, name)
+if TYPE_CHECKING:
+    from metriseg_monai.instances import *
+    from metriseg_monai.losses import *
+    from metriseg_monai.metrics import *
+    from metriseg_monai.transforms import *
+else:
+    __getattr__, __dir__ = lazy_exports(
+        __name__, homes=("losses", "metrics", "transforms", "instances")
+    )

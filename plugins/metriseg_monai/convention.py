@@ -13,7 +13,7 @@ from torch.nn import functional as nnf
 from metriseg import Batch, Convention, RegionStatistics, validation
 from metriseg.batch import Activation
 from metriseg.binding import keyword
-from metriseg.losses.base import Reduction
+from metriseg.options import Reduction
 from metriseg_monai import inputs
 
 _CALL = """\

@@ -10,6 +10,8 @@ from metriseg import validation
 from metriseg_monai import inputs
 from metriseg_monai.convention import MonaiConvention
 
+__all__ = ["SplitChannels"]
+
 
 class SplitChannels(nn.Module):
     """A loss for a network whose first channels are classes and whose others are an embedding.

@@ -62,6 +62,8 @@ TripletLoss = _pixel(core.TripletLoss)
 CenterLoss = _pixel(core.CenterLoss)
 PartitionLoss = _table(core.PartitionLoss)
 
+__all__ = ["UNSUPPORTED", *(name for name in core.CATALOGUE if name not in UNSUPPORTED)]
+
 
 def __getattr__(name: str) -> None:
     refuse_missing(__name__, "MONAI", UNSUPPORTED, name)

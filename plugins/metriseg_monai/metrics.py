@@ -15,6 +15,8 @@ from metriseg.partitions import DEFAULT_SCORES, PartitionScores
 from metriseg.partitions.scores import Segments
 from metriseg_monai.inputs import plain
 
+__all__ = ["PartitionMetric"]
+
 #: Reductions that leave every score its own column.
 _COLUMNS = (MetricReduction.NONE, MetricReduction.MEAN_BATCH, MetricReduction.SUM_BATCH)
 _MEANS = (MetricReduction.MEAN, MetricReduction.MEAN_BATCH, MetricReduction.MEAN_CHANNEL)

@@ -12,6 +12,8 @@ from monai.utils import convert_to_dst_type, convert_to_tensor
 from metriseg import validation
 from metriseg.extraction import group_embedding
 
+__all__ = ["GroupEmbeddingd"]
+
 
 class GroupEmbeddingd(MapTransform):
     """Instances from a prediction whose first channels are classes, the others an embedding.

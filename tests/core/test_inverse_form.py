@@ -15,8 +15,8 @@ from metriseg import CompoundLoss, CrossEntropyLoss, InverseFormLoss
 from metriseg import functional as F
 from metriseg.data.digits import load_digits
 from metriseg.experiments import inverse_form as experiment
-from metriseg.losses import inverse_network
-from metriseg.losses.inverse_network import InverseNetwork, load_network, save_weights
+from metriseg.models import inverse_form as inverse_network
+from metriseg.models.inverse_form import InverseNetwork, load_network, save_weights
 from reference.batches import IGNORE, random_labels, random_logits, random_weight
 from reference.inverse_form import inverse_form
 

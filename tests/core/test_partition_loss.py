@@ -11,10 +11,10 @@ import torch
 from metriseg import CompoundLoss, CrossEntropyLoss
 from metriseg.batch import Batch
 from metriseg.extraction import SEGMENTS, KernelSegments, SlotSegments
+from metriseg.extraction.truth import segment_sizes, true_segments
 from metriseg.losses import PartitionLoss
-from metriseg.losses.partition import segment_sizes, true_segments
-from metriseg.losses.windows import random_windows
 from metriseg.partitions import contingency_table, partition_distance
+from metriseg.windows import random_windows
 from reference import partitions as reference
 
 

@@ -63,7 +63,7 @@ def tile(e: Array, row: int, column: int, tiles: tuple[int, int], side: int) -> 
 @functools.cache
 def shipped_weights() -> dict[str, Array]:
     package = importlib.util.find_spec("metriseg").submodule_search_locations[0]
-    with np.load(Path(package) / "losses" / "inverse_form.npz") as arrays:
+    with np.load(Path(package) / "models" / "inverse_form.npz") as arrays:
         return {
             name: arrays[name].astype(np.float64) for name in arrays.files if name != "settings"
         }

@@ -1,7 +1,7 @@
 """Training of the network behind :class:`~metriseg.losses.InverseFormLoss`.
 
 ``python -m metriseg.experiments.inverse_form --output weights.npz`` draws masks, warps each by a
-random affine map and teaches :class:`~metriseg.losses.inverse_network.InverseNetwork` to tell the
+random affine map and teaches :class:`~metriseg.models.inverse_form.InverseNetwork` to tell the
 map from the two edge maps, by the mean squared error of its six numbers. Half of the masks are
 handwritten digits (:mod:`metriseg.data.digits`: MNIST under ``$METRISEG_DATA``, or else
 scikit-learn's), half are random partitions of the image. The prediction's edges come from
@@ -23,7 +23,7 @@ from torch.nn import functional as nnf
 
 from metriseg import functional as F
 from metriseg.data.digits import Split, load_digits
-from metriseg.losses.inverse_network import InverseNetwork, load_network, save_weights
+from metriseg.models.inverse_form import InverseNetwork, load_network, save_weights
 
 
 @dataclass(frozen=True)

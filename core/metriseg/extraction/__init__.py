@@ -1,21 +1,9 @@
 """From a prediction to segments: the ways to the distance of a predicted partition."""
 
-from metriseg.extraction.base import AssignedSegments, Segments
-from metriseg.extraction.classes import ClassSegments
-from metriseg.extraction.grouping import group_embedding
-from metriseg.extraction.kernel import KernelSegments
-from metriseg.extraction.knn import KNNSegments
-from metriseg.extraction.registry import SEGMENTS, make_segments
-from metriseg.extraction.slots import SlotSegments
-
-__all__ = [
-    "SEGMENTS",
-    "AssignedSegments",
-    "ClassSegments",
-    "KNNSegments",
-    "KernelSegments",
-    "Segments",
-    "SlotSegments",
-    "group_embedding",
-    "make_segments",
-]
+from metriseg.extraction.base import *
+from metriseg.extraction.classes import *
+from metriseg.extraction.grouping import *
+from metriseg.extraction.kernel import *
+from metriseg.extraction.knn import *
+from metriseg.extraction.registry import *
+from metriseg.extraction.slots import *

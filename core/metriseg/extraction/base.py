@@ -12,6 +12,8 @@ from metriseg import validation
 from metriseg.batch import Activation, Batch
 from metriseg.functional.partition import Form, SparseAssignment, soft_partition_distance
 
+__all__ = ["AssignedSegments", "Segments"]
+
 
 class Segments(abc.ABC):
     """A way from a network's output to a partition, and to its distance from the true one.

@@ -15,6 +15,8 @@ from metriseg.extraction.base import AssignedSegments
 from metriseg.extraction.regions import regions
 from metriseg.functional.partition import Form, SparseAssignment
 
+__all__ = ["ClassSegments"]
+
 
 class ClassSegments(AssignedSegments):
     r"""The connected components of each predicted class; its probability carries the gradient.

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from metriseg import validation
 
+__all__ = ["group_embedding"]
+
 Method = Literal["modes", "mean_shift", "hdbscan"]
 Values = NDArray[np.float64]
 Labels = NDArray[np.int64]

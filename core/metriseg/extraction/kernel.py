@@ -12,6 +12,8 @@ from metriseg.extraction.grouping import group_embedding
 from metriseg.functional.partition import Form
 from metriseg.functional.partition_kernel import gaussian_frequencies, kernel_partition_distance
 
+__all__ = ["KernelSegments"]
+
 
 class KernelSegments(Segments):
     r"""Two pixels belong together by a Gaussian kernel of their embeddings.

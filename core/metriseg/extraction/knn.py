@@ -14,6 +14,8 @@ from metriseg.extraction.base import AssignedSegments
 from metriseg.extraction.regions import regions
 from metriseg.functional.partition import Form, SparseAssignment
 
+__all__ = ["KNNSegments"]
+
 Estimator = Literal["soft", "gumbel", "conv1x1"]
 
 

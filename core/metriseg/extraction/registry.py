@@ -13,6 +13,8 @@ from metriseg.extraction.kernel import KernelSegments
 from metriseg.extraction.knn import KNNSegments
 from metriseg.extraction.slots import SlotSegments
 
+__all__ = ["SEGMENTS", "make_segments"]
+
 #: Name -> way.
 SEGMENTS: Mapping[str, type[Segments]] = MappingProxyType(
     {one.__name__: one for one in (ClassSegments, KernelSegments, KNNSegments, SlotSegments)}

@@ -8,6 +8,8 @@ from torch.nn import functional as nnf
 from metriseg.batch import Batch
 from metriseg.extraction.base import AssignedSegments
 
+__all__ = ["SlotSegments"]
+
 
 class SlotSegments(AssignedSegments):
     r"""Each of m channels is a segment, a slot; a pixel belongs to them in shares.

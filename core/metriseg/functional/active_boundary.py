@@ -16,6 +16,16 @@ from torch.nn import functional as nnf
 from metriseg import distances
 from metriseg.neighbours import shifted
 
+__all__ = [
+    "active_boundary",
+    "boundary_distance",
+    "divergence",
+    "label_changes",
+    "nearest_direction",
+    "neighbour_divergence",
+    "predicted_boundary",
+]
+
 #: Rows and columns from a pixel to the neighbours, in the order in which the first nearest wins.
 DIRECTIONS = ((1, 0), (-1, 0), (0, -1), (0, 1), (-1, 1), (1, 1), (-1, -1), (1, -1))
 DOWN, RIGHT = DIRECTIONS[0], DIRECTIONS[3]

@@ -15,6 +15,19 @@ from metriseg.distances import distance_to, inside_distance, label_distance_tran
 from metriseg.neighbours import inner_boundary, shifted
 from metriseg.statistics import RegionStatistics
 
+__all__ = [
+    "boundary_share",
+    "contour_length",
+    "decode_truncated_distance",
+    "difference_over_union",
+    "distance_penalty",
+    "false_mass",
+    "rectified_region_map",
+    "region_wise",
+    "reversed_distance_map",
+    "truncated_distance_map",
+]
+
 #: By how much a distance may exceed a whole number and still be that number, relatively: the
 #: rounding of single-precision squares.
 ROUNDING = 1e-6
@@ -50,6 +63,27 @@ def reversed_distance_map(
     flat = depth <= ROUNDING * shell
     share = torch.where(flat, 0.0, (distance - shell) / torch.where(flat, 1.0, depth))
     return torch.where(distance > 0, 1 - share, 0.0)
+
+
+def distance_penalty(
+    masks: Tensor,
+    spacing: Sequence[float] | None = None,
+    *,
+    exclusive: bool,
+    normalize: bool = True,
+    valid: Tensor | None = None,
+    dtype: torch.dtype = torch.float64,
+) -> Tensor:
+    """The reversed distance of every pixel within its class, of foreground and background apart.
+
+    ``(N, C, *S)``; with exclusive masks ``(N, 1, *S)``, that within the class which a pixel has.
+    """
+
+    def within(these: Tensor) -> Tensor:
+        return reversed_distance_map(these, spacing, normalize=normalize, valid=valid, dtype=dtype)
+
+    inside = within(masks)
+    return inside.sum(1, keepdim=True) if exclusive else inside + within(~masks)
 
 
 def rectified_region_map(

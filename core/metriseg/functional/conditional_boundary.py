@@ -9,9 +9,60 @@ from torch import Tensor
 from torch.nn import functional as nnf
 
 from metriseg.functional.embedding import unit_vectors
+from metriseg.functional.pixel import cross_entropy
 from metriseg.neighbours import window
 
+__all__ = ["conditional_boundary", "label_boundary", "local_class_mean", "neighbour_similarity"]
+
 _RUNNING_MAXIMUM = {1: nnf.max_pool1d, 2: nnf.max_pool2d, 3: nnf.max_pool3d}
+
+
+Pair = tuple[Tensor, Tensor]
+
+
+def conditional_boundary(
+    features: Tensor,
+    log_probabilities: Tensor,
+    labels: Tensor,
+    right: Tensor,
+    valid: Tensor,
+    width: int,
+    radius: int,
+) -> tuple[Pair, tuple[Pair, Pair, Pair]]:
+    """The terms of the conditional boundary loss, each ``(N, *S)``.
+
+    Wu et al. 2023, doi:10.1109/TIP.2023.3290519.
+
+    Args:
+        features: ``(N, D, *S)``, finite.
+        log_probabilities: ``(N, C, *S)``.
+        labels: ``(N, *S)``.
+        right: ``(N, *S)`` bool, the valid pixels that are classified rightly.
+        valid: ``(N, *S)`` bool.
+        width: how far the boundary reaches, in pixels.
+        radius: of the square window around a pixel.
+
+    Returns:
+        Sums and numbers of the pairs with neighbours; then values, and which of them count, of
+        the distance to the neighbours' mean, and of the cross-entropies of the mean of those that
+        are right and of the mean of all.
+    """
+    boundary = label_boundary(labels, valid, width)
+    # ln p is the scores up to a constant at each pixel, which the softmax of a mean forgets
+    scores = log_probabilities
+    both, witnesses = local_class_mean(
+        torch.cat([features.detach(), scores], 1), labels, right, radius
+    )
+    centers, shown = both[:, : features.shape[1]], both[:, features.shape[1] :]
+    every, companions = local_class_mean(scores, labels, valid, radius)
+    distance = (features - centers).square().mean(1)
+    anchors = boundary & right & (witnesses > 0)
+    sums, numbers = neighbour_similarity(features, labels, right, radius)
+    return (sums * boundary, numbers * boundary), (
+        (distance, anchors),
+        (cross_entropy(shown.log_softmax(1), labels), anchors),
+        (cross_entropy(every.log_softmax(1), labels), boundary & (companions > 0)),
+    )
 
 
 def label_boundary(labels: Tensor, valid: Tensor, width: int) -> Tensor:

@@ -8,6 +8,19 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+__all__ = [
+    "Mining",
+    "center",
+    "class_sums",
+    "evenly_spaced_by_class",
+    "mined_triplets",
+    "squared_distances",
+    "triplet",
+    "triplets_of_pixels",
+    "unit_vectors",
+    "updated_centers",
+]
+
 Mining = Literal["semihard", "hard", "all"]
 
 #: Vectors shorter than this have no direction.
@@ -47,6 +60,44 @@ def triplet(positive: Tensor, negative: Tensor, margin: float) -> Tensor:
     ``torch.nn.TripletMarginLoss``. Schroff et al. 2015, arXiv:1503.03832.
     """
     return (positive - negative + margin).clamp(min=0)
+
+
+def triplets_of_pixels(
+    features: Tensor,
+    labels: Tensor,
+    chosen: Tensor,
+    margin: float,
+    mining: Mining = "semihard",
+    *,
+    normalize: bool = True,
+) -> tuple[Tensor, Tensor]:
+    """``(N, *S)`` twice: for every pixel the sum of its triplets' costs as an anchor, their number.
+
+    Args:
+        features: ``(N, D, *S)``.
+        labels: ``(N, *S)``.
+        chosen: ``(M,)`` places in the flattened labels, -1 for none.
+        margin: of :func:`triplet`.
+        mining: of :func:`mined_triplets`.
+        normalize: whether features are brought to length 1 first.
+    """
+    taken, places = chosen >= 0, chosen.clamp(min=0)
+    flat = features.flatten(2)
+    pixels = max(flat.shape[2], 1)
+    image = torch.div(places, pixels, rounding_mode="floor")
+    # in float64: distances are differences of squares
+    vectors = flat[image, :, places % pixels].double()
+    if normalize:
+        vectors = unit_vectors(vectors)
+    sums, numbers = (
+        features.new_zeros(labels.numel())
+        .scatter_add(0, places, value.to(features.dtype))
+        .view_as(labels)
+        for value in mined_triplets(
+            squared_distances(vectors), labels.flatten()[places], taken, margin, mining
+        )
+    )
+    return sums, numbers
 
 
 def mined_triplets(

@@ -15,6 +15,8 @@ from torch import Tensor
 
 from metriseg.neighbours import axis_neighbours, shifted
 
+__all__ = ["hausdorff_convolution", "hausdorff_distance_transform", "hausdorff_erosion"]
+
 
 def hausdorff_distance_transform(
     probabilities: Tensor,

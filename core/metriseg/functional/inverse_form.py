@@ -17,6 +17,15 @@ from torch.nn import functional as nnf
 from metriseg.batch import full_precision
 from metriseg.functional.power import guarded_power
 
+__all__ = [
+    "coefficient_norm",
+    "edge_tiles",
+    "inverse_form_distance",
+    "label_edges",
+    "region_edges",
+    "tile_means",
+]
+
 
 def region_edges(
     probabilities: Tensor, valid: Tensor | None = None, *, exclusive: bool = True

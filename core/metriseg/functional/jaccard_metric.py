@@ -12,7 +12,30 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+__all__ = ["absolute_difference", "dice_semimetric", "jaccard_metric", "jaccard_metric_of_product"]
+
 Smooth = tuple[float, float]
+
+
+def absolute_difference(x: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+    """``(N, C)``: sum |x - y| of every class in every image.
+
+    No region statistic: it isn't a function of sums of powers.
+
+    Args:
+        x: ``(N, C, *S)``.
+        target: y as labels ``(N, *S)`` or as masks ``(N, C, *S)``.
+        weight: ``(N, *S)`` of the pixels, or None.
+    """
+    if target.is_floating_point():
+        apart = x - target
+    else:
+        own = target.unsqueeze(1)
+        apart = x.scatter(1, own, x.gather(1, own) - 1)
+    apart = apart.abs()
+    if weight is not None:
+        apart = apart * weight.unsqueeze(1)
+    return apart.flatten(2).sum(2)
 
 
 def jaccard_metric(total: Tensor, difference: Tensor, smooth: Smooth = (0.0, 0.0)) -> Tensor:

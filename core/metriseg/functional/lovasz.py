@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+__all__ = ["lovasz_jaccard"]
+
 #: Errors that are brought into order at once: their order and what follows from it take ten times
 #: the memory of the errors themselves.
 SORTED_VALUES = 1 << 21

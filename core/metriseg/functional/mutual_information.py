@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+__all__ = ["region_mutual_information"]
+
 
 def region_mutual_information(
     probabilities: Tensor,

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from metriseg import validation
 
+__all__ = ["SparseAssignment", "soft_partition_distance"]
+
 Form = Literal["frobenius", "paper"]
 
 

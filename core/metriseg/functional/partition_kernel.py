@@ -17,6 +17,8 @@ from torch import Tensor
 from metriseg import validation
 from metriseg.functional.partition import shares
 
+__all__ = ["gaussian_frequencies", "kernel_partition_distance"]
+
 #: Numbers of features that are held at once.
 _HELD = 1 << 22
 

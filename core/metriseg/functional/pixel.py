@@ -10,6 +10,23 @@ from torch import Tensor
 
 from metriseg.functional.power import guarded_power
 
+__all__ = [
+    "asymmetric_focal",
+    "balanced_cross_entropy",
+    "binary_asymmetric_focal",
+    "binary_cross_entropy",
+    "binary_focal",
+    "binary_powered_cross_entropy",
+    "cross_entropy",
+    "expected_over_target",
+    "focal",
+    "inverse_frequency_weights",
+    "label_weights",
+    "largest_values",
+    "mime",
+    "powered_cross_entropy",
+]
+
 
 def expected_over_target(values: Tensor, target: Tensor) -> Tensor:
     """sum_c t_c v_c: (N, C, *S) and a target to (N, *S). With labels, v at the label."""

@@ -7,6 +7,8 @@ from torch import Tensor
 
 from metriseg.statistics import GUARDED_BASE
 
+__all__ = ["guarded_power"]
+
 
 def guarded_power(base: Tensor, exponent: float) -> Tensor:
     """base^exponent for base >= 0, exact in value and finite in slope.

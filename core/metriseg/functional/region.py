@@ -18,6 +18,22 @@ from metriseg.batch import PROBABILITY_MARGIN
 from metriseg.functional.power import guarded_power
 from metriseg.statistics import RegionStatistics
 
+__all__ = [
+    "binary_unified_focal_tversky",
+    "dice_index",
+    "exponential_logarithmic_dice",
+    "focal_tversky",
+    "generalized_dice_index",
+    "jaccard_index",
+    "log_cosh",
+    "penalized_index",
+    "power_dice_index",
+    "power_jaccard_index",
+    "sensitivity_specificity",
+    "tversky_index",
+    "unified_focal_tversky",
+]
+
 Smooth = tuple[float, float]
 Weighting = Literal["square", "simple", "uniform"]
 

@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+__all__ = ["floored", "student_t"]
+
 
 def student_t(
     squares: Tensor,

@@ -11,6 +11,13 @@ from torch import Tensor
 from metriseg.functional.region import Smooth, ratio
 from metriseg.statistics import sums_by_label
 
+__all__ = [
+    "class_volumes",
+    "volume_weighted_wasserstein_dice_index",
+    "wasserstein_dice_index",
+    "wasserstein_map",
+]
+
 
 def wasserstein_map(probabilities: Tensor, labels: Tensor, distances: Tensor) -> Tensor:
     """sum_l M[t, l] p_l, (N, *S): what it takes to move all probability to the label.

@@ -1,101 +1,20 @@
-"""Segmentation losses as modules."""
+"""Segmentation losses as modules; each module lists its own in ``__all__``."""
 
-from metriseg.losses.active_boundary import ActiveBoundaryLoss
-from metriseg.losses.base import PixelLoss, RegionLoss, SegmentationLoss, TableLoss
-from metriseg.losses.boundary import (
-    ActiveContourLoss,
-    BoundaryAwareLoss,
-    BoundaryDoULoss,
-    BoundaryLoss,
-    RegionWiseLoss,
-)
-from metriseg.losses.combination import (
-    ComboLoss,
-    DiceCELoss,
-    DiceFocalLoss,
-    ExponentialLogarithmicLoss,
-    UnifiedFocalLoss,
-)
-from metriseg.losses.compound import CompoundLoss
-from metriseg.losses.conditional_boundary import ConditionalBoundaryLoss
-from metriseg.losses.embedding import CenterLoss, TripletLoss
-from metriseg.losses.generalized_dice import GeneralizedDiceLoss, PenaltyGeneralizedDiceLoss
-from metriseg.losses.hausdorff import (
-    HausdorffConvolutionLoss,
-    HausdorffDistanceTransformLoss,
-    HausdorffErosionLoss,
-)
-from metriseg.losses.inverse_form import InverseFormLoss
-from metriseg.losses.jaccard_metric import JaccardMetricLoss
-from metriseg.losses.lovasz import LovaszHingeLoss, LovaszSoftmaxLoss
-from metriseg.losses.mutual_information import RegionMutualInformationLoss
-from metriseg.losses.partition import PartitionLoss
-from metriseg.losses.pixel import (
-    CrossEntropyLoss,
-    DistanceMapCrossEntropyLoss,
-    FocalLoss,
-    MimeLoss,
-    NegativeMimeLoss,
-    TopKLoss,
-)
-from metriseg.losses.region import (
-    DiceLoss,
-    FocalTverskyLoss,
-    JaccardLoss,
-    LogCoshDiceLoss,
-    PowerDiceLoss,
-    PowerJaccardLoss,
-    SensitivitySpecificityLoss,
-    TverskyLoss,
-)
-from metriseg.losses.robust import RobustTLoss
-from metriseg.losses.wasserstein import GeneralizedWassersteinDiceLoss
-
-__all__ = [
-    "ActiveBoundaryLoss",
-    "ActiveContourLoss",
-    "BoundaryAwareLoss",
-    "BoundaryDoULoss",
-    "BoundaryLoss",
-    "CenterLoss",
-    "ComboLoss",
-    "CompoundLoss",
-    "ConditionalBoundaryLoss",
-    "CrossEntropyLoss",
-    "DiceCELoss",
-    "DiceFocalLoss",
-    "DiceLoss",
-    "DistanceMapCrossEntropyLoss",
-    "ExponentialLogarithmicLoss",
-    "FocalLoss",
-    "FocalTverskyLoss",
-    "GeneralizedDiceLoss",
-    "GeneralizedWassersteinDiceLoss",
-    "HausdorffConvolutionLoss",
-    "HausdorffDistanceTransformLoss",
-    "HausdorffErosionLoss",
-    "InverseFormLoss",
-    "JaccardLoss",
-    "JaccardMetricLoss",
-    "LogCoshDiceLoss",
-    "LovaszHingeLoss",
-    "LovaszSoftmaxLoss",
-    "MimeLoss",
-    "NegativeMimeLoss",
-    "PartitionLoss",
-    "PenaltyGeneralizedDiceLoss",
-    "PixelLoss",
-    "PowerDiceLoss",
-    "PowerJaccardLoss",
-    "RegionLoss",
-    "RegionMutualInformationLoss",
-    "RegionWiseLoss",
-    "RobustTLoss",
-    "SegmentationLoss",
-    "SensitivitySpecificityLoss",
-    "TableLoss",
-    "TopKLoss",
-    "TripletLoss",
-    "TverskyLoss",
-    "UnifiedFocalLoss",
-]
+from metriseg.losses.active_boundary import *
+from metriseg.losses.base import *
+from metriseg.losses.boundary import *
+from metriseg.losses.combination import *
+from metriseg.losses.compound import *
+from metriseg.losses.conditional_boundary import *
+from metriseg.losses.embedding import *
+from metriseg.losses.generalized_dice import *
+from metriseg.losses.hausdorff import *
+from metriseg.losses.inverse_form import *
+from metriseg.losses.jaccard_metric import *
+from metriseg.losses.lovasz import *
+from metriseg.losses.mutual_information import *
+from metriseg.losses.partition import *
+from metriseg.losses.pixel import *
+from metriseg.losses.region import *
+from metriseg.losses.robust import *
+from metriseg.losses.wasserstein import *

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 from torch import Tensor
 
 from metriseg import functional as F
 from metriseg import validation
 from metriseg.batch import Activation, Batch
-from metriseg.losses.base import ClassWeight, PixelLoss, Reduction, reduce_pixels
+from metriseg.losses.base import PixelLoss
+from metriseg.options import LossOptions, Reduction
+from metriseg.reduction import reduce_pixels
 from metriseg.statistics import RegionStatistics
+
+__all__ = ["ActiveBoundaryLoss"]
 
 
 class ActiveBoundaryLoss(PixelLoss):
@@ -22,16 +26,15 @@ class ActiveBoundaryLoss(PixelLoss):
 
     at the pixels of the predicted boundary, averaged over those of them that should move. The
     predicted boundary is where KL(P_i, P_below) + KL(P_i, P_right) exceeds a threshold, and the
-    pixels around; the threshold is the smallest of 1e-5, 1.2e-5, 1.44e-5 … that at most a share
-    of an image's valid pixels exceeds. M = max(d - 1, 0), d being the distance to the nearest
-    pixel whose label differs from the one below or on the right (0 in an image without any). The
+    pixels around; the threshold is the smallest of 1e-5, 1.2e-5, 1.44e-5 … that at most a share of
+    an image's valid pixels exceeds. M = max(d - 1, 0), d being the distance to the nearest pixel
+    whose label differs from the one below or on the right (0 in an image without any). The
     direction to go, :math:`q`, is to the neighbour of the smallest M; among equals the first of
     down, up, left, right, up-right, down-right, up-left, down-left; a pixel that has no better
-    neighbour doesn't move. Label smoothing s leaves 1 - s on that direction and s / 8 on each
-    other one. Boundary, neighbours and directions are constants to the gradient: only
-    :math:`\ln P_i` carries it. Values lie in :math:`[0, \infty)`, which is not 0 at every perfect
-    prediction; 0 where no pixel should move. Shapes as in
-    :class:`~metriseg.losses.base.SegmentationLoss`, in two dimensions.
+    neighbour doesn't move. Label smoothing s leaves 1 - s on that direction and s / 8 on each other
+    one. Boundary, neighbours and directions are constants to the gradient: only :math:`\ln P_i`
+    carries it. Values lie in :math:`[0, \infty)`, which is not 0 at every perfect prediction; 0
+    where no pixel should move. Images have two dimensions.
 
     Ignored pixels are no boundary, neither predicted nor true; no direction leads to them, and in
     place of an ignored neighbour's distribution stands the pixel's own (beyond the image: that of
@@ -43,16 +46,13 @@ class ActiveBoundaryLoss(PixelLoss):
         max_distance: theta > 0, in pixels.
         label_smoothing: s in [0, 1].
         activation: "softmax" or "identity".
-        ignore_index: label of the pixels that don't count.
         class_weight: C numbers >= 0, applied by a pixel's true class.
         include_background: False gives the pixels of class 0 weight zero.
         reduction: "mean" (over the pixels that should move, by their weights), "sum" or "none",
             then ``(N, H, W)``.
 
     Raises:
-        ValueError: for fewer than two classes, other than two spatial dimensions, soft labels,
-            for an argument outside its domain, and for logits, targets or weights of the wrong
-            shape, type or range.
+        ValueError: for fewer than two classes, other than two spatial dimensions, soft labels.
 
     Source: Wang et al. 2022, "Active boundary loss for semantic segmentation", arXiv:2102.02696.
 
@@ -72,20 +72,9 @@ class ActiveBoundaryLoss(PixelLoss):
         boundary_share: float = 0.01,
         max_distance: float = 20.0,
         label_smoothing: float = 0.2,
-        *,
-        activation: Activation = "softmax",
-        ignore_index: int | None = None,
-        class_weight: ClassWeight = None,
-        include_background: bool = True,
-        reduction: Reduction = "mean",
+        **options: Unpack[LossOptions],
     ) -> None:
-        super().__init__(
-            activation=activation,
-            ignore_index=ignore_index,
-            class_weight=class_weight,
-            include_background=include_background,
-            reduction=reduction,
-        )
+        super().__init__(**options)
         self.boundary_share = validation.number(
             "boundary_share", boundary_share, low=0.0, high=1.0, open_low=True
         )

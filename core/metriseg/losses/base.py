@@ -3,35 +3,79 @@
 from __future__ import annotations
 
 import abc
+import copy
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Unpack, cast
 
 import torch
 from torch import Tensor, nn
 
 from metriseg import validation
 from metriseg.batch import Activation, Batch, full_precision
+from metriseg.options import (
+    Classes,
+    DistanceOptions,
+    LossOptions,
+    Reduction,
+    RegionOptions,
+    chosen_options,
+    compose,
+)
+from metriseg.reduction import (
+    beside_classes,
+    connected,
+    pixel_mass,
+    reduce_pixels,
+    reduce_table,
+)
 from metriseg.statistics import RegionStatistics, region_statistics
 
-Reduction = Literal["mean", "sum", "none"]
-ClassWeight = Sequence[float] | Tensor | None
-Classes = Literal["all", "present"]
+__all__ = [
+    "DistanceLoss",
+    "OverlapLoss",
+    "PixelLoss",
+    "RegionLoss",
+    "SegmentationLoss",
+    "TableLoss",
+]
 
 
 class SegmentationLoss(nn.Module, abc.ABC):
     """Base class: from logits and a target to a loss.
 
     A subclass holds hyper-parameters, each under the name of its constructor argument, and says in
-    :meth:`evaluate` what the loss is and in :meth:`reduce` how its values become one.
+    :meth:`evaluate` what the loss is and in :meth:`reduced` how its values become one. Options that
+    losses share are passed on, ``**options: Unpack[LossOptions]``, and composed into signature and
+    docstring of the subclass (:mod:`metriseg.options`).
+
+    Args:
+        activation: "softmax", "sigmoid" (one channel, or one question a class) or "identity".
+        ignore_index: label of the pixels that don't count.
+        class_weight: C numbers >= 0.
+        include_background: False gives class 0 weight zero.
+        reduction: "mean", "sum" or "none", then the unreduced shape.
 
     Shape:
         - logits: ``(N, C, *S)`` with one spatial dimension or more, any floating dtype.
         - target: ``(N, *S)`` integer labels, or ``(N, C, *S)`` one-hot or soft labels.
         - weight: ``(N, *S)``; a pixel of weight 2 counts as two, one of weight 0 doesn't exist.
         - output: a scalar, or with ``reduction="none"`` the unreduced shape.
+
+    Raises:
+        ValueError: for an argument outside its domain, and for logits, targets or weights of the
+            wrong shape, type or range.
     """
+
+    #: What an option is where the caller doesn't say; a subclass names those that differ.
+    defaults: ClassVar[LossOptions] = {
+        "activation": "softmax",
+        "ignore_index": None,
+        "class_weight": None,
+        "include_background": True,
+        "reduction": "mean",
+    }
 
     #: Foreign names of arguments -> what to say when somebody uses one.
     synonyms: ClassVar[Mapping[str, str]] = {}
@@ -46,30 +90,41 @@ class SegmentationLoss(nn.Module, abc.ABC):
     reduction: Reduction
     class_weight: Tensor | None
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # a framework's class brings a signature in the framework's words
+        if "__signature__" not in vars(cls):
+            compose(cls)
+
     def __new__(cls, *args: Any, **kwargs: Any) -> SegmentationLoss:
         validation.refuse_unknown(cls, kwargs, cls.synonyms)
         return super().__new__(cls)
 
-    def __init__(
-        self,
-        *,
-        activation: Activation = "softmax",
-        ignore_index: int | None = None,
-        class_weight: ClassWeight = None,
-        include_background: bool = True,
-        reduction: Reduction = "mean",
-    ) -> None:
+    def __init__(self, **options: Unpack[LossOptions]) -> None:
         super().__init__()
-        validation.one_of("activation", activation, self.activations)
-        validation.one_of("reduction", reduction, ("mean", "sum", "none"))
-        self.activation = activation
-        self.ignore_index = validation.label("ignore_index", ignore_index)
-        self.include_background = bool(include_background)
-        self.reduction = reduction
-        exact = validation.class_weights(class_weight)
-        self._exact_class_weight = None if exact is None else tuple(exact.tolist())
+        chosen = chosen_options(type(self), options)
+        validation.one_of("activation", chosen["activation"], self.activations)
+        validation.one_of("reduction", chosen["reduction"], ("mean", "sum", "none"))
+        self.activation = chosen["activation"]
+        self.ignore_index = validation.label("ignore_index", chosen["ignore_index"])
+        self.include_background = bool(chosen["include_background"])
+        self.reduction = chosen["reduction"]
+        self._exact: dict[str, Any] = {}
+        self.keep_numbers("class_weight", validation.class_weights(chosen["class_weight"]))
+
+    def keep_numbers(self, name: str, exact: Tensor | None) -> None:
+        """Float64 numbers as an argument: a buffer that no checkpoint holds."""
         buffer = None if exact is None else exact.to(torch.get_default_dtype())
-        self.register_buffer("class_weight", buffer, persistent=False)
+        self.register_buffer(name, buffer, persistent=False)
+        if exact is not None:
+            self._exact[name] = exact.tolist()
+
+    def numbers(self, name: str, like: Tensor) -> Tensor | None:
+        """Such an argument in the precision of a tensor, with all its digits."""
+        kept: Tensor | None = getattr(self, name)
+        if kept is None:
+            return None
+        return like.new_tensor(self._exact[name]) if like.dtype == torch.float64 else kept.to(like)
 
     def possible_activations(self) -> tuple[Activation, ...]:
         """Those under which this very loss has a meaning."""
@@ -174,11 +229,9 @@ class SegmentationLoss(nn.Module, abc.ABC):
 
     def class_factors(self, batch: Batch) -> Tensor | None:
         """``(C,)``: class weights, 0 for an excluded background; None for all ones."""
-        weight, classes = self.class_weight, batch.num_classes
+        weight, classes = self.numbers("class_weight", batch.logits), batch.num_classes
         if weight is not None:
-            if batch.logits.dtype == torch.float64:
-                weight = batch.logits.new_tensor(self._exact_class_weight)
-            weight = self.spread_class_weight(weight.to(batch.logits), classes)
+            weight = self.spread_class_weight(weight, classes)
         if self.include_background or (classes == 1 and self.lone_channel_is_foreground):
             return weight
         if classes == 1:
@@ -205,6 +258,15 @@ class SegmentationLoss(nn.Module, abc.ABC):
         weighted = values * beside_classes(factors, values)
         return weighted.sum(1) / self.num_included(batch)
 
+    def pixel_factors(self, batch: Batch) -> Tensor:
+        """``(N, *S)``: every pixel's weight times that of its class, 0 where ignored."""
+        labels, factors = batch.labels, self.class_factors(batch)
+        share = batch.logits.new_ones(labels.shape) if batch.weight is None else batch.weight
+        if factors is None:
+            return share
+        # one channel holds two labels, and has one weight
+        return share * (factors if batch.num_classes == 1 else factors[labels])
+
     def num_included(self, batch: Batch) -> int:
         """The number of classes, without an excluded background."""
         if batch.num_classes == 1 and self.lone_channel_is_foreground:
@@ -213,10 +275,10 @@ class SegmentationLoss(nn.Module, abc.ABC):
 
     def arguments(self) -> dict[str, Any]:
         """The constructor's arguments as they now stand: ``type(loss)(**loss.arguments())``."""
-        found = {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
-        if self._exact_class_weight is not None:
-            found["class_weight"] = list(self._exact_class_weight)
-        return found
+        return {
+            name: copy.deepcopy(self._exact[name]) if name in self._exact else getattr(self, name)
+            for name in inspect.signature(type(self)).parameters
+        }
 
     def extra_repr(self) -> str:
         defaults = inspect.signature(type(self)).parameters
@@ -227,11 +289,17 @@ class SegmentationLoss(nn.Module, abc.ABC):
         )
 
 
+compose(SegmentationLoss)
+
+
 class PixelLoss(SegmentationLoss):
     """A loss with a value at every pixel.
 
     ``reduction="mean"`` divides by the number of valid pixels (the sum of their weights),
     ``"none"`` gives ``(N, *S)`` with 0 at ignored pixels.
+
+    Args:
+        reduction: "mean", "sum" or "none", then ``(N, *S)``.
     """
 
     def reduced(
@@ -244,13 +312,35 @@ class PixelLoss(SegmentationLoss):
         return pixel_mass(batch)
 
 
+class DistanceLoss(PixelLoss):
+    """A loss of pixels that measures distances to the boundary of the truth.
+
+    Args:
+        spacing: the size of a pixel along every axis, each > 0; None for all ones.
+        ignore_index: label of the pixels that don't count, neither inside nor outside a class.
+    """
+
+    defaults: ClassVar[DistanceOptions] = {"spacing": None}
+
+    def __init__(self, **options: Unpack[DistanceOptions]) -> None:
+        super().__init__(**cast(LossOptions, options))
+        self.spacing = validation.spacing(chosen_options(type(self), options)["spacing"])
+
+
 class TableLoss(SegmentationLoss):
     """A loss with a value for every class in every group: each image, or the batch as one.
 
     A subclass defines :meth:`table`. ``reduction="mean"`` takes the mean over classes, then over
     groups; a group without a valid pixel, or without a class to average, leaves the mean.
     ``"none"`` gives the weighted table ``(G, C)``.
+
+    Args:
+        class_weight: C numbers >= 0; the mean divides by their sum.
+        reduction: "mean", "sum" or "none", then ``(G, C)``.
     """
+
+    #: Whether the columns of the table are classes; else it has one, which no class weighs.
+    columns_are_classes: ClassVar[bool] = True
 
     @abc.abstractmethod
     def table(self, batch: Batch, statistics: RegionStatistics | None) -> tuple[Tensor, Tensor]:
@@ -263,61 +353,66 @@ class TableLoss(SegmentationLoss):
         self, batch: Batch, reduction: Reduction, statistics: RegionStatistics | None
     ) -> Tensor:
         values, counted = self.table(batch, statistics)
-        return reduce_table(values, counted, self.column_factors(batch), reduction)
-
-    def column_factors(self, batch: Batch) -> Tensor | None:
-        """``(C,)``: what the columns of the table weigh; a table of one column has none."""
-        return self.class_factors(batch)
+        factors = self.class_factors(batch) if self.columns_are_classes else None
+        return reduce_table(values, counted, factors, reduction)
 
 
-class RegionLoss(TableLoss):
-    """A loss that is a function of :class:`~metriseg.statistics.RegionStatistics`.
+class OverlapLoss(TableLoss):
+    """A loss that measures in every group how prediction and truth of a class overlap.
 
-    A subclass defines :meth:`from_statistics`, and :attr:`moments` where it needs more than sums.
+    A subclass may take fewer of the options: it names them by the type of its ``**options``.
+
+    Args:
+        smooth: epsilon >= 0, or a pair (numerator, denominator).
+        classes: "all", or "present" to average the classes that the target holds.
+        per_image: sums over each image (mean over images), or over the batch.
+        sync: sum the statistics over ranks, with gradient; needs ``per_image=False``.
     """
+
+    defaults: ClassVar[RegionOptions] = {
+        "smooth": 1e-5,
+        "classes": "all",
+        "per_image": True,
+        "sync": False,
+    }
 
     classes: Classes
     per_image: bool
     smooth: float | tuple[float, float]
     sync: bool
 
-    def __init__(
-        self,
-        *,
-        smooth: float | tuple[float, float] = 1e-5,
-        classes: Classes = "all",
-        per_image: bool = True,
-        sync: bool = False,
-        activation: Activation = "softmax",
-        ignore_index: int | None = None,
-        class_weight: ClassWeight = None,
-        include_background: bool = True,
-        reduction: Reduction = "mean",
-    ) -> None:
-        super().__init__(
-            activation=activation,
-            ignore_index=ignore_index,
-            class_weight=class_weight,
-            include_background=include_background,
-            reduction=reduction,
-        )
-        validation.one_of("classes", classes, ("all", "present"))
-        if sync and per_image:
+    def __init__(self, **options: Unpack[RegionOptions]) -> None:
+        super().__init__(**cast(LossOptions, options))
+        chosen = chosen_options(type(self), options)
+        validation.one_of("classes", chosen["classes"], ("all", "present"))
+        validation.smoothing(chosen["smooth"])
+        if chosen["sync"] and chosen["per_image"]:
             raise ValueError("sync=True sums statistics over ranks: it needs per_image=False")
-        validation.smoothing(smooth)
-        self.smooth = smooth
-        self.classes = classes
-        self.per_image = bool(per_image)
-        self.sync = bool(sync)
-
-    @property
-    def moments(self) -> frozenset[float]:
-        return frozenset({1.0})
+        self.smooth = chosen["smooth"]
+        self.classes = chosen["classes"]
+        self.per_image = bool(chosen["per_image"])
+        self.sync = bool(chosen["sync"])
 
     @property
     def smooth_pair(self) -> tuple[float, float]:
         """What is added to numerator and denominator."""
         return validation.smoothing(self.smooth)
+
+    def counted(self, s: RegionStatistics) -> Tensor:
+        """``(G, C)`` bool: the groups with a pixel, of them the classes to be averaged."""
+        counted = s.count > 0
+        return counted & (s.target[1.0] > 0) if self.classes == "present" else counted
+
+
+class RegionLoss(OverlapLoss):
+    """A loss that is a function of :class:`~metriseg.statistics.RegionStatistics`.
+
+    A subclass defines :meth:`from_statistics`, and :attr:`moments` where it needs more than sums.
+    """
+
+    @property
+    def moments(self) -> frozenset[float]:
+        return frozenset({1.0})
 
     @abc.abstractmethod
     def from_statistics(self, s: RegionStatistics) -> Tensor:
@@ -330,94 +425,6 @@ class RegionLoss(TableLoss):
             s = s.pooled()
         return s.all_reduce() if self.sync else s
 
-    def counted(self, s: RegionStatistics) -> Tensor:
-        """``(G, C)`` bool: the groups with a pixel, of them the classes to be averaged."""
-        counted = s.count > 0
-        return counted & (s.target[1.0] > 0) if self.classes == "present" else counted
-
     def table(self, batch: Batch, statistics: RegionStatistics | None) -> tuple[Tensor, Tensor]:
         s = self.statistics(batch, statistics)
         return self.from_statistics(s), self.counted(s)
-
-
-def pixel_mass(batch: Batch) -> Tensor:
-    """The number of valid pixels, or the sum of their weights."""
-    if batch.weight is not None:
-        return batch.weight.sum()
-    return batch.logits.new_full((), float(batch.logits[:, 0].numel()))
-
-
-def counted_classes(batch: Batch, classes: Classes, *, per_image: bool) -> Tensor:
-    """``(G, C)`` bool: the groups with a valid pixel, of them the classes to be averaged.
-
-    What :meth:`RegionLoss.counted` tells from statistics, for tables made of anything else.
-    """
-    target, valid = batch.dense_target.flatten(2), batch.valid
-    if valid is None:
-        counted = target.new_ones(target.shape[:2], dtype=torch.bool)
-        counted = counted & (target.shape[2] > 0)
-    else:
-        target = torch.where(valid.flatten(1).unsqueeze(1), target, 0.0)
-        counted = valid.flatten(1).any(1, keepdim=True).expand(target.shape[:2])
-    if classes == "present":
-        counted = counted & (target > 0).any(2)
-    return counted if per_image else counted.any(0, keepdim=True)
-
-
-def pixel_factors(loss: SegmentationLoss, batch: Batch) -> Tensor:
-    """``(N, *S)``: every pixel's weight times that of its class, 0 where ignored."""
-    labels, factors = batch.labels, loss.class_factors(batch)
-    share = batch.logits.new_ones(labels.shape) if batch.weight is None else batch.weight
-    if factors is None:
-        return share
-    # one channel holds two labels, and has one weight
-    return share * (factors if batch.num_classes == 1 else factors[labels])
-
-
-def reduce_pixels(
-    values: Tensor, weight: Tensor | None, reduction: Reduction, mass: Tensor
-) -> Tensor:
-    """``(N, *S)`` values, weighted; their mean divides by ``mass``."""
-    weighted = values if weight is None else values * weight
-    if reduction == "none":
-        return weighted
-    if reduction == "sum":
-        return weighted.sum()
-    return mean(weighted.sum(), mass)
-
-
-def reduce_table(
-    values: Tensor, counted: Tensor, factors: Tensor | None, reduction: Reduction
-) -> Tensor:
-    """``(G, C)`` values, weighted by class; the mean over classes, then over groups."""
-    factor = counted.to(values.dtype) if factors is None else counted * factors
-    weighted = torch.where(factor > 0, values * factor, 0.0)
-    if reduction == "none":
-        return weighted
-    if reduction == "sum":
-        return weighted.sum()
-    masses = factor.sum(1)
-    groups = mean(weighted.sum(1), masses)
-    return mean(groups.sum(), (masses > 0).sum())
-
-
-def mean(total: Tensor, mass: Tensor) -> Tensor:
-    """total / mass, and 0, still connected, where there is no mass."""
-    return total / torch.where(mass > 0, mass, 1)
-
-
-def beside_classes(factors: Tensor, values: Tensor) -> Tensor:
-    """``(C,)`` in a shape that multiplies ``(N, C, *S)``."""
-    return factors.view(-1, *(1,) * (values.ndim - 2))
-
-
-def connected(value: Tensor, loss: nn.Module) -> Tensor:
-    """The same value, with a gradient (of zero) to everything that the loss learns."""
-    for parameter in loss.parameters():
-        value = value + nothing_of(parameter)
-    return value
-
-
-def nothing_of(tensor: Tensor) -> Tensor:
-    """Zero, connected to ``tensor`` (0 times its sum would be NaN where it holds an infinity)."""
-    return tensor.flatten()[:0].sum()

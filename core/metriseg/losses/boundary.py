@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Unpack
 
-import torch
 from torch import Tensor
 
 from metriseg import functional as F
 from metriseg import validation
 from metriseg.batch import Activation, Batch
 from metriseg.distances import signed_distance_map
-from metriseg.losses.base import Classes, ClassWeight, PixelLoss, Reduction, TableLoss
+from metriseg.losses.base import DistanceLoss, OverlapLoss, PixelLoss
+from metriseg.options import (
+    ClassesOption,
+    DistanceOptions,
+    LossOptions,
+    RegionOptions,
+    SmoothOption,
+)
 from metriseg.statistics import RegionStatistics, region_statistics
 
+__all__ = [
+    "ActiveContourLoss",
+    "BoundaryAwareLoss",
+    "BoundaryDoULoss",
+    "BoundaryLoss",
+    "RegionWiseLoss",
+]
 
-class BoundaryLoss(PixelLoss):
+
+class BoundaryLoss(DistanceLoss):
     r"""Boundary loss: probability, priced by its signed distance to the true boundary.
 
     .. math:: \ell = \frac1C \sum_c w_c\, \varphi_c\, p_c
 
-    at every pixel, averaged over the valid pixels, with C the number of classes that count.
-    Outside the class :math:`\varphi` is the distance to its nearest pixel; inside it is
-    :math:`-(d - h)`, with d the distance to the nearest pixel outside and h the smallest spacing
-    (1 without one), so that the outermost pixels of the class have 0. A class that is absent, or
-    the whole image, has 0 everywhere. The value has no bounds of its own; at a perfect prediction
-    it is the mean of :math:`\varphi` within the class, not above 0. Shapes as in
-    :class:`~metriseg.losses.base.SegmentationLoss`.
+    at every pixel, averaged over the valid pixels, with C the number of classes that count. Outside
+    the class :math:`\varphi` is the distance to its nearest pixel; inside it is :math:`-(d - h)`,
+    with d the distance to the nearest pixel outside and h the smallest spacing (1 without one), so
+    that the outermost pixels of the class have 0. A class that is absent, or the whole image, has 0
+    everywhere. The value has no bounds of its own; at a perfect prediction it is the mean of
+    :math:`\varphi` within the class, not above 0.
 
     The gradient at the true boundary is 0, so the authors add it to a region loss and shift the
     weight from one to the other during the training: give
@@ -37,16 +49,7 @@ class BoundaryLoss(PixelLoss):
     ``maps={"signed_distance": ...}``, ``(N, C, *S)``.
 
     Args:
-        spacing: the size of a pixel along every axis, each > 0; None for all ones.
-        activation: "softmax", "sigmoid" (one channel, or one question a class) or "identity".
-        ignore_index: label of the pixels that don't count, neither inside nor outside a class.
-        class_weight: C numbers >= 0.
         include_background: whether class 0 counts; a single channel is foreground and always does.
-        reduction: "mean", "sum" or "none", then ``(N, *S)``.
-
-    Raises:
-        ValueError: for an argument outside its domain, and for logits, targets, weights or maps of
-            the wrong shape, type or range.
 
     Source: Kervadec et al. 2021, "Boundary loss for highly unbalanced segmentation",
     arXiv:1812.07032.
@@ -58,25 +61,7 @@ class BoundaryLoss(PixelLoss):
     """
 
     lone_channel_is_foreground: ClassVar[bool] = True
-
-    def __init__(
-        self,
-        *,
-        spacing: Sequence[float] | None = None,
-        activation: Activation = "softmax",
-        ignore_index: int | None = None,
-        class_weight: ClassWeight = None,
-        include_background: bool = False,
-        reduction: Reduction = "mean",
-    ) -> None:
-        super().__init__(
-            activation=activation,
-            ignore_index=ignore_index,
-            class_weight=class_weight,
-            include_background=include_background,
-            reduction=reduction,
-        )
-        self.spacing = validation.spacing(spacing)
+    defaults: ClassVar[DistanceOptions] = {"include_background": False}
 
     def evaluate(self, batch: Batch) -> Tensor:
         signed = batch.loaded("signed_distance", dense=True)
@@ -87,7 +72,7 @@ class BoundaryLoss(PixelLoss):
         return self.mean_over_classes(F.region_wise(batch.probabilities, signed), batch)
 
 
-class RegionWiseLoss(PixelLoss):
+class RegionWiseLoss(DistanceLoss):
     r"""Region-wise loss: probability, priced by a map of every class.
 
     .. math:: \ell = \frac1C \sum_c w_c\, z_c\, p_c
@@ -95,9 +80,8 @@ class RegionWiseLoss(PixelLoss):
     at every pixel, averaged over the valid pixels, with C the number of classes that count. The
     rectified map is :math:`z = -d / \max d` within the class, d being the distance to the nearest
     pixel outside, and 1 elsewhere: everywhere for an absent class, and 0 for a class that is the
-    whole image. Values lie in :math:`[-1/C, 1/C]` for exclusive classes with that map; at a
-    perfect prediction the value is the mean of z within the classes, below 0. Shapes as in
-    :class:`~metriseg.losses.base.SegmentationLoss`.
+    whole image. Values lie in :math:`[-1/C, 1/C]` for exclusive classes with that map; at a perfect
+    prediction the value is the mean of z within the classes, below 0.
 
     Soft labels stand for the class where they exceed 1/2. A loader may give the maps itself:
     ``maps={"region": ...}``, ``(N, C, *S)``.
@@ -105,16 +89,6 @@ class RegionWiseLoss(PixelLoss):
     Args:
         map: "rectified", or "boundary" for the signed distances of
             :class:`~metriseg.losses.boundary.BoundaryLoss`.
-        spacing: the size of a pixel along every axis, each > 0; None for all ones.
-        activation: "softmax", "sigmoid" (one channel, or one question a class) or "identity".
-        ignore_index: label of the pixels that don't count, neither inside nor outside a class.
-        class_weight: C numbers >= 0.
-        include_background: False gives class 0 weight zero.
-        reduction: "mean", "sum" or "none", then ``(N, *S)``.
-
-    Raises:
-        ValueError: for an argument outside its domain, and for logits, targets, weights or maps of
-            the wrong shape, type or range.
 
     Source: Valverde & Tohka 2023, "Region-wise loss for biomedical image segmentation",
     arXiv:2108.01405.
@@ -128,24 +102,11 @@ class RegionWiseLoss(PixelLoss):
     def __init__(
         self,
         map: Literal["rectified", "boundary"] = "rectified",
-        *,
-        spacing: Sequence[float] | None = None,
-        activation: Activation = "softmax",
-        ignore_index: int | None = None,
-        class_weight: ClassWeight = None,
-        include_background: bool = True,
-        reduction: Reduction = "mean",
+        **options: Unpack[DistanceOptions],
     ) -> None:
-        super().__init__(
-            activation=activation,
-            ignore_index=ignore_index,
-            class_weight=class_weight,
-            include_background=include_background,
-            reduction=reduction,
-        )
+        super().__init__(**options)
         validation.one_of("map", map, ("rectified", "boundary"))
         self.map = map
-        self.spacing = validation.spacing(spacing)
 
     def evaluate(self, batch: Batch) -> Tensor:
         region = batch.loaded("region", dense=True)
@@ -155,7 +116,11 @@ class RegionWiseLoss(PixelLoss):
         return self.mean_over_classes(F.region_wise(batch.probabilities, region), batch)
 
 
-class BoundaryDoULoss(TableLoss):
+class BoundaryDoUOptions(SmoothOption, ClassesOption, LossOptions, total=False):
+    """Every image has an alpha of its own."""
+
+
+class BoundaryDoULoss(OverlapLoss):
     r"""Boundary difference-over-union loss: a Jaccard loss that discounts the overlap.
 
     .. math:: \ell_c = \frac{Z_c + Y_c - 2 I_c + \epsilon}
@@ -164,12 +129,11 @@ class BoundaryDoULoss(TableLoss):
 
     with :math:`\alpha_c = 1 - 2 E_c / S_c` clamped to [0, ``max_alpha``], E being the number of
     pixels of the class with a neighbour along an axis that is outside it (or beyond the image) and
-    S that of all its pixels: the larger the object, the smaller the share that counts, and the
-    more its boundary. Averaged over classes, then over images; every image has its own
-    :math:`\alpha`. Values lie in [0, 1]; at a perfect hard prediction it is
-    :math:`\epsilon / (S (1 - \alpha) + \epsilon)`, so 0 but for ``smooth``. An absent class has 1
-    whatever is predicted, so it is left out unless ``classes="all"``. Shapes as in
-    :class:`~metriseg.losses.base.SegmentationLoss`.
+    S that of all its pixels: the larger the object, the smaller the share that counts, and the more
+    its boundary. Averaged over classes, then over images; every image has its own :math:`\alpha`.
+    Values lie in [0, 1]; at a perfect hard prediction it is :math:`\epsilon / (S (1 - \alpha) +
+    \epsilon)`, so 0 but for ``smooth``. An absent class has 1 whatever is predicted, so it is left
+    out unless ``classes="all"``.
 
     A pixel that doesn't count makes no boundary: what stands there is not known. E and S are those
     of the soft labels above 1/2.
@@ -177,17 +141,8 @@ class BoundaryDoULoss(TableLoss):
     Args:
         max_alpha: largest alpha, in [0, 1).
         alpha: in [0, 1), the same for every class; None takes it from the shape of the class.
-        smooth: epsilon >= 0, or a pair (numerator, denominator).
         classes: "present" to average the classes that the target holds, or "all".
-        activation: "softmax", "sigmoid" (one channel, or one question a class) or "identity".
-        ignore_index: label of the pixels that don't count.
-        class_weight: C numbers >= 0; the mean divides by their sum.
-        include_background: False gives class 0 weight zero.
         reduction: "mean", "sum" or "none", then ``(N, C)``.
-
-    Raises:
-        ValueError: for an argument outside its domain, and for logits, targets or weights of the
-            wrong shape, type or range.
 
     Source: Sun et al. 2023, "Boundary difference over union loss for medical image segmentation",
     arXiv:2308.00220.
@@ -198,36 +153,21 @@ class BoundaryDoULoss(TableLoss):
     tensor(0.3333)
     """
 
+    defaults: ClassVar[RegionOptions] = {"classes": "present"}
+
     def __init__(
         self,
         max_alpha: float = 0.8,
         alpha: float | None = None,
-        *,
-        smooth: float | tuple[float, float] = 1e-5,
-        classes: Classes = "present",
-        activation: Activation = "softmax",
-        ignore_index: int | None = None,
-        class_weight: ClassWeight = None,
-        include_background: bool = True,
-        reduction: Reduction = "mean",
+        **options: Unpack[BoundaryDoUOptions],
     ) -> None:
-        super().__init__(
-            activation=activation,
-            ignore_index=ignore_index,
-            class_weight=class_weight,
-            include_background=include_background,
-            reduction=reduction,
-        )
-        validation.smoothing(smooth)
-        validation.one_of("classes", classes, ("all", "present"))
+        super().__init__(**options)
         self.max_alpha = validation.number(
             "max_alpha", max_alpha, low=0.0, high=1.0, open_high=True
         )
-        self.alpha = alpha
-        if alpha is not None:
-            self.alpha = validation.number("alpha", alpha, low=0.0, high=1.0, open_high=True)
-        self.smooth = smooth
-        self.classes = classes
+        self.alpha = validation.optional(
+            validation.number, "alpha", alpha, low=0.0, high=1.0, open_high=True
+        )
 
     @property
     def moments(self) -> frozenset[float]:
@@ -239,23 +179,20 @@ class BoundaryDoULoss(TableLoss):
         if alpha is None:
             share = F.boundary_share(batch.masks, batch.weight, batch.logits.dtype)
             alpha = (1 - 2 * share).clamp(0.0, self.max_alpha)
-        values = F.difference_over_union(s, alpha, validation.smoothing(self.smooth))
-        counted = s.count > 0
-        return values, counted & (s.target[1.0] > 0) if self.classes == "present" else counted
+        return F.difference_over_union(s, alpha, self.smooth_pair), self.counted(s)
 
 
-class BoundaryAwareLoss(PixelLoss):
+class BoundaryAwareLoss(DistanceLoss):
     r"""Boundary-aware loss: K questions how far a pixel is from the end of its object.
 
     .. math:: \ell = -\frac1K \sum_{k=0}^{K-1} w_k \left( [D = k] \ln p_k
               + [D \ne k] \ln (1 - p_k) \right), \quad D = \min(\lceil d \rceil, K - 1)
 
     at every pixel, averaged over the valid pixels. The K channels are no classes: channel k is the
-    probability that the truncated distance is k. d is the distance to the nearest pixel that is
-    not of the same object; background has D = 0, and an object that is the whole image K - 1.
-    Values lie in :math:`[0, \infty)`, 0 at a perfect prediction of the distances, which
-    :func:`~metriseg.functional.decode_truncated_distance` turns into masks. Shapes as in
-    :class:`~metriseg.losses.base.SegmentationLoss`.
+    probability that the truncated distance is k. d is the distance to the nearest pixel that is not
+    of the same object; background has D = 0, and an object that is the whole image K - 1. Values
+    lie in :math:`[0, \infty)`, 0 at a perfect prediction of the distances, which
+    :func:`~metriseg.functional.decode_truncated_distance` turns into masks.
 
     An object is all that has the same label in an image, label 0 being background; with
     ``maps={"instances": ...}``, ``(N, *S)`` integers, all that has the same number there, 0 being
@@ -264,15 +201,13 @@ class BoundaryAwareLoss(PixelLoss):
     Args:
         spacing: the size of a pixel along every axis, each > 0; None for all ones. Distances, and
             so the bins, are measured in its unit.
-        activation: "sigmoid" or "identity".
         ignore_index: label of the pixels that don't count.
+        activation: "sigmoid" or "identity".
         class_weight: K numbers >= 0, the weights of the bins.
         include_background: False gives bin 0 weight zero.
-        reduction: "mean", "sum" or "none", then ``(N, *S)``.
 
     Raises:
-        ValueError: for fewer than two channels, soft labels, an argument outside its domain, and
-            for logits, targets, weights or maps of the wrong shape, type or range.
+        ValueError: for fewer than two channels, soft labels.
 
     Source: Hayder et al. 2017, "Boundary-aware instance segmentation", arXiv:1612.03129, with the
     distance taken to the background, so that no pixel of an object has D = 0.
@@ -283,43 +218,19 @@ class BoundaryAwareLoss(PixelLoss):
     """
 
     activations: ClassVar[tuple[Activation, ...]] = ("sigmoid", "identity")
-
-    def __init__(
-        self,
-        *,
-        spacing: Sequence[float] | None = None,
-        activation: Activation = "sigmoid",
-        ignore_index: int | None = None,
-        class_weight: ClassWeight = None,
-        include_background: bool = True,
-        reduction: Reduction = "mean",
-    ) -> None:
-        super().__init__(
-            activation=activation,
-            ignore_index=ignore_index,
-            class_weight=class_weight,
-            include_background=include_background,
-            reduction=reduction,
-        )
-        self.spacing = validation.spacing(spacing)
+    defaults: ClassVar[DistanceOptions] = {"activation": "sigmoid"}
 
     def evaluate(self, batch: Batch) -> Tensor:
         validation.enough_classes(self, batch.num_classes, 2)
+        objects = batch.instances()
         bins = F.truncated_distance_map(
-            self._objects(batch), batch.num_classes, self.spacing, valid=batch.valid
+            batch.labels if objects is None else objects,
+            batch.num_classes,
+            self.spacing,
+            valid=batch.valid,
         )
         values = F.binary_cross_entropy(batch.log_probabilities, batch.log_complements, bins)
         return self.mean_over_classes(values, batch)
-
-    def _objects(self, batch: Batch) -> Tensor:
-        objects = batch.loaded("instances", dense=False)
-        if objects is None:
-            return batch.labels
-        if objects.is_floating_point() or objects.is_complex() or objects.dtype == torch.bool:
-            raise ValueError(
-                f"maps['instances'] must hold integers, one an object, got {objects.dtype}"
-            )
-        return objects
 
 
 class ActiveContourLoss(PixelLoss):
@@ -331,21 +242,11 @@ class ActiveContourLoss(PixelLoss):
     at every pixel, averaged over the valid pixels. :math:`\Delta_a` is the difference to the next
     pixel along axis a, 0 in the last one, and 0 where the next or the pixel itself doesn't count.
     Values lie in :math:`[0, \infty)`; a perfect prediction still costs the length of its contour.
-    Shapes as in :class:`~metriseg.losses.base.SegmentationLoss`.
 
     Args:
         region_weight: lambda, the weight of the regions beside the length, >= 0.
         fp_weight: mu, the price of a false positive where a false negative costs 1, >= 0.
         eps: what keeps the square root smooth, > 0.
-        activation: "softmax", "sigmoid" (one channel, or one question a class) or "identity".
-        ignore_index: label of the pixels that don't count.
-        class_weight: C numbers >= 0.
-        include_background: False gives class 0 weight zero.
-        reduction: "mean", "sum" or "none", then ``(N, *S)``.
-
-    Raises:
-        ValueError: for an argument outside its domain, and for logits, targets or weights of the
-            wrong shape, type or range.
 
     Source: Chen et al. 2019, "Learning active contour models for medical image segmentation",
     doi:10.1109/CVPR.2019.01190, with the mean intensities inside and outside set to 1 and 0.
@@ -361,20 +262,9 @@ class ActiveContourLoss(PixelLoss):
         region_weight: float = 1.0,
         fp_weight: float = 1.0,
         eps: float = 1e-8,
-        *,
-        activation: Activation = "softmax",
-        ignore_index: int | None = None,
-        class_weight: ClassWeight = None,
-        include_background: bool = True,
-        reduction: Reduction = "mean",
+        **options: Unpack[LossOptions],
     ) -> None:
-        super().__init__(
-            activation=activation,
-            ignore_index=ignore_index,
-            class_weight=class_weight,
-            include_background=include_background,
-            reduction=reduction,
-        )
+        super().__init__(**options)
         self.region_weight = validation.number("region_weight", region_weight, low=0.0)
         self.fp_weight = validation.number("fp_weight", fp_weight, low=0.0)
         self.eps = validation.number("eps", eps, low=0.0, open_low=True)

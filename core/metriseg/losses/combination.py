@@ -4,34 +4,46 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, Unpack
 
 import torch
 from torch import Tensor
 
 from metriseg import functional as F
 from metriseg import validation
-from metriseg.batch import Activation, Batch
-from metriseg.losses.base import (
-    Classes,
-    ClassWeight,
-    Reduction,
-    RegionLoss,
-    nothing_of,
-    pixel_mass,
-    reduce_pixels,
-    reduce_table,
-)
-from metriseg.losses.pixel import cross_entropies, focal_values
+from metriseg.batch import Batch
+from metriseg.losses.base import RegionLoss
+from metriseg.losses.pixel import cross_entropies, focal_values, labelled_values
+from metriseg.options import Reduction, RegionOptions
+from metriseg.reduction import nothing_of, pixel_mass, reduce_pixels, reduce_table
 from metriseg.statistics import RegionStatistics
+
+__all__ = [
+    "ComboLoss",
+    "DiceCELoss",
+    "DiceFocalLoss",
+    "ExponentialLogarithmicLoss",
+    "UnifiedFocalLoss",
+]
 
 
 class CombinedLoss(RegionLoss):
     """A weighted sum of a region loss and a pixel loss, each with its own mean.
 
-    A subclass defines :meth:`from_statistics` (the region loss), :meth:`pixel_values` and
-    :attr:`shares`. A share of zero leaves its part out. ``sync`` concerns the statistics; the pixel
-    loss is each rank's own, as everywhere.
+    A subclass defines :meth:`pixel_values`, :attr:`shares` and, where the region loss is not the
+    Dice loss, :meth:`from_statistics`. A share of zero leaves its part out. ``sync`` concerns the
+    statistics; the pixel loss is each rank's own, as everywhere.
+
+    Args:
+        smooth: epsilon >= 0 of the Dice loss, or a pair (numerator, denominator).
+        classes: "all", or "present": the Dice loss averages the classes that the target holds.
+        per_image: Dice sums over each image (mean over images), or over the batch.
+        class_weight: C numbers >= 0; the Dice loss divides by their sum, the cross-entropy by the
+            number of pixels.
+        reduction: "mean" or "sum"; the unreduced parts differ in shape.
+
+    Raises:
+        ValueError: for ``reduction="none"`` when called.
     """
 
     @property
@@ -42,6 +54,9 @@ class CombinedLoss(RegionLoss):
     @abc.abstractmethod
     def pixel_values(self, batch: Batch, s: RegionStatistics) -> Tensor:
         """The pixel loss ``(N, *S)``; ``s`` are the statistics of the region loss."""
+
+    def from_statistics(self, s: RegionStatistics) -> Tensor:
+        return 1 - F.dice_index(s, self.smooth_pair)
 
     def region_values(self, batch: Batch, s: RegionStatistics) -> Tensor:
         """The region loss ``(G, C)``."""
@@ -62,7 +77,7 @@ class CombinedLoss(RegionLoss):
         on_region, on_pixels = self.shares
         total = nothing_of(batch.logits)
         if on_region:
-            table, factors = self.region_values(batch, s), self.column_factors(batch)
+            table, factors = self.region_values(batch, s), self.class_factors(batch)
             total = total + on_region * reduce_table(table, self.counted(s), factors, reduction)
         if on_pixels:
             values, mass = self.pixel_values(batch, s), pixel_mass(batch)
@@ -77,26 +92,11 @@ class DiceCELoss(CombinedLoss):
 
     with :class:`~metriseg.DiceLoss`, averaged over classes and images, and
     :class:`~metriseg.CrossEntropyLoss`, averaged over the valid pixels, of the same arguments.
-    Values lie in :math:`[0, \infty)`, 0 at a perfect hard prediction. Shapes as in
-    :class:`~metriseg.losses.base.SegmentationLoss`.
+    Values lie in :math:`[0, \infty)`, 0 at a perfect hard prediction.
 
     Args:
         lambda_dice: share of the Dice loss, >= 0.
         lambda_ce: share of the cross-entropy, >= 0.
-        smooth: epsilon >= 0 of the Dice loss, or a pair (numerator, denominator).
-        classes: "all", or "present": the Dice loss averages the classes that the target holds.
-        per_image: Dice sums over each image (mean over images), or over the batch.
-        sync: sum the statistics over ranks, with gradient; needs ``per_image=False``.
-        activation: "softmax", "sigmoid" (one channel, or one question a class) or "identity".
-        ignore_index: label of the pixels that don't count.
-        class_weight: C numbers >= 0; the Dice loss divides by their sum, the cross-entropy by the
-            number of pixels.
-        include_background: False gives class 0 weight zero.
-        reduction: "mean" or "sum"; the unreduced parts differ in shape.
-
-    Raises:
-        ValueError: for an argument outside its domain, for ``reduction="none"`` when called, and
-            for logits, targets or weights of the wrong shape, type or range.
 
     Source: Isensee et al. 2021, "nnU-Net: a self-configuring method for deep learning-based
     biomedical image segmentation", doi:10.1038/s41592-020-01008-z.
@@ -107,40 +107,15 @@ class DiceCELoss(CombinedLoss):
     """
 
     def __init__(
-        self,
-        lambda_dice: float = 1.0,
-        lambda_ce: float = 1.0,
-        *,
-        smooth: float | tuple[float, float] = 1e-5,
-        classes: Classes = "all",
-        per_image: bool = True,
-        sync: bool = False,
-        activation: Activation = "softmax",
-        ignore_index: int | None = None,
-        class_weight: ClassWeight = None,
-        include_background: bool = True,
-        reduction: Reduction = "mean",
+        self, lambda_dice: float = 1.0, lambda_ce: float = 1.0, **options: Unpack[RegionOptions]
     ) -> None:
-        super().__init__(
-            smooth=smooth,
-            classes=classes,
-            per_image=per_image,
-            sync=sync,
-            activation=activation,
-            ignore_index=ignore_index,
-            class_weight=class_weight,
-            include_background=include_background,
-            reduction=reduction,
-        )
+        super().__init__(**options)
         self.lambda_dice = validation.number("lambda_dice", lambda_dice, low=0.0)
         self.lambda_ce = validation.number("lambda_ce", lambda_ce, low=0.0)
 
     @property
     def shares(self) -> tuple[float, float]:
         return self.lambda_dice, self.lambda_ce
-
-    def from_statistics(self, s: RegionStatistics) -> Tensor:
-        return 1 - F.dice_index(s, self.smooth_pair)
 
     def pixel_values(self, batch: Batch, s: RegionStatistics) -> Tensor:
         return cross_entropies(self, batch)
@@ -153,8 +128,7 @@ class DiceFocalLoss(CombinedLoss):
 
     with :class:`~metriseg.DiceLoss`, averaged over classes and images, and
     :class:`~metriseg.FocalLoss`, averaged over the valid pixels, of the same arguments. Values lie
-    in :math:`[0, \infty)`, 0 at a perfect hard prediction. Shapes as in
-    :class:`~metriseg.losses.base.SegmentationLoss`.
+    in :math:`[0, \infty)`, 0 at a perfect hard prediction.
 
     Args:
         lambda_dice: share of the Dice loss, >= 0.
@@ -162,20 +136,8 @@ class DiceFocalLoss(CombinedLoss):
         gamma: how fast the focal loss fades, >= 0.
         alpha: in [0, 1], the weight of positives in the focal loss, with 1 - alpha that of
             negatives; None leaves both out. With exclusive classes class 0 is the negative.
-        smooth: epsilon >= 0 of the Dice loss, or a pair (numerator, denominator).
-        classes: "all", or "present": the Dice loss averages the classes that the target holds.
-        per_image: Dice sums over each image (mean over images), or over the batch.
-        sync: sum the statistics over ranks, with gradient; needs ``per_image=False``.
-        activation: "softmax", "sigmoid" (one channel, or one question a class) or "identity".
-        ignore_index: label of the pixels that don't count.
         class_weight: C numbers >= 0; the Dice loss divides by their sum, the focal loss by the
             number of pixels.
-        include_background: False gives class 0 weight zero.
-        reduction: "mean" or "sum"; the unreduced parts differ in shape.
-
-    Raises:
-        ValueError: for an argument outside its domain, for ``reduction="none"`` when called, and
-            for logits, targets or weights of the wrong shape, type or range.
 
     Source: Zhu et al. 2019, "AnatomyNet: deep learning for fast and fully automated whole-volume
     segmentation of head and neck anatomy", arXiv:1808.05238.
@@ -191,39 +153,17 @@ class DiceFocalLoss(CombinedLoss):
         lambda_focal: float = 1.0,
         gamma: float = 2.0,
         alpha: float | None = None,
-        *,
-        smooth: float | tuple[float, float] = 1e-5,
-        classes: Classes = "all",
-        per_image: bool = True,
-        sync: bool = False,
-        activation: Activation = "softmax",
-        ignore_index: int | None = None,
-        class_weight: ClassWeight = None,
-        include_background: bool = True,
-        reduction: Reduction = "mean",
+        **options: Unpack[RegionOptions],
     ) -> None:
-        super().__init__(
-            smooth=smooth,
-            classes=classes,
-            per_image=per_image,
-            sync=sync,
-            activation=activation,
-            ignore_index=ignore_index,
-            class_weight=class_weight,
-            include_background=include_background,
-            reduction=reduction,
-        )
+        super().__init__(**options)
         self.lambda_dice = validation.number("lambda_dice", lambda_dice, low=0.0)
         self.lambda_focal = validation.number("lambda_focal", lambda_focal, low=0.0)
         self.gamma = validation.number("gamma", gamma, low=0.0)
-        self.alpha = None if alpha is None else validation.number("alpha", alpha, low=0.0, high=1.0)
+        self.alpha = validation.optional(validation.number, "alpha", alpha, low=0.0, high=1.0)
 
     @property
     def shares(self) -> tuple[float, float]:
         return self.lambda_dice, self.lambda_focal
-
-    def from_statistics(self, s: RegionStatistics) -> Tensor:
-        return 1 - F.dice_index(s, self.smooth_pair)
 
     def pixel_values(self, batch: Batch, s: RegionStatistics) -> Tensor:
         return focal_values(self, batch, self.gamma, self.alpha)
@@ -238,29 +178,16 @@ class ComboLoss(CombinedLoss):
     over pixels and yes-or-no questions (sigmoid). With exclusive classes there is no such pair of
     errors; the cross-entropy is then taken with the factor 1/2 that :math:`\beta = 1/2` is, so that
     two classes cost what one channel of their difference costs. The Dice loss is averaged over
-    classes, then over images. The paper prints minus the Dice coefficient, which is
-    :math:`1 - \alpha` less. Values lie in :math:`[0, \infty)`, 0 at a perfect hard prediction.
-    Shapes as in :class:`~metriseg.losses.base.SegmentationLoss`.
+    classes, then over images. The paper prints minus the Dice coefficient, which is :math:`1 -
+    \alpha` less. Values lie in :math:`[0, \infty)`, 0 at a perfect hard prediction.
 
     Args:
         alpha: share of the cross-entropy, in [0, 1].
         beta: in [0, 1]; above 0.5 missed positives cost more than false ones. With exclusive
             classes it is 0.5.
-        smooth: epsilon >= 0 of the Dice loss, or a pair (numerator, denominator).
-        classes: "all", or "present": the Dice loss averages the classes that the target holds.
-        per_image: Dice sums over each image (mean over images), or over the batch.
-        sync: sum the statistics over ranks, with gradient; needs ``per_image=False``.
-        activation: "softmax", "sigmoid" (one channel, or one question a class) or "identity".
-        ignore_index: label of the pixels that don't count.
-        class_weight: C numbers >= 0; the Dice loss divides by their sum, the cross-entropy by the
-            number of pixels.
-        include_background: False gives class 0 weight zero.
-        reduction: "mean" or "sum"; the unreduced parts differ in shape.
 
     Raises:
-        ValueError: for an argument outside its domain, for another ``beta`` than 0.5 with exclusive
-            classes, for ``reduction="none"`` when called, and for logits, targets or weights of the
-            wrong shape, type or range.
+        ValueError: for another ``beta`` than 0.5 with exclusive classes.
 
     Source: Taghanaki et al. 2019, "Combo loss: handling input and output imbalance in multi-organ
     segmentation", arXiv:1805.02798 (with ln p where it prints t - ln p).
@@ -271,41 +198,18 @@ class ComboLoss(CombinedLoss):
     tensor(0.3733)
     """
 
+    defaults: ClassVar[RegionOptions] = {"smooth": 1.0}
+
     def __init__(
-        self,
-        alpha: float = 0.5,
-        beta: float = 0.5,
-        *,
-        smooth: float | tuple[float, float] = 1.0,
-        classes: Classes = "all",
-        per_image: bool = True,
-        sync: bool = False,
-        activation: Activation = "softmax",
-        ignore_index: int | None = None,
-        class_weight: ClassWeight = None,
-        include_background: bool = True,
-        reduction: Reduction = "mean",
+        self, alpha: float = 0.5, beta: float = 0.5, **options: Unpack[RegionOptions]
     ) -> None:
-        super().__init__(
-            smooth=smooth,
-            classes=classes,
-            per_image=per_image,
-            sync=sync,
-            activation=activation,
-            ignore_index=ignore_index,
-            class_weight=class_weight,
-            include_background=include_background,
-            reduction=reduction,
-        )
+        super().__init__(**options)
         self.alpha = validation.number("alpha", alpha, low=0.0, high=1.0)
         self.beta = validation.number("beta", beta, low=0.0, high=1.0)
 
     @property
     def shares(self) -> tuple[float, float]:
         return 1 - self.alpha, self.alpha
-
-    def from_statistics(self, s: RegionStatistics) -> Tensor:
-        return 1 - F.dice_index(s, self.smooth_pair)
 
     def pixel_values(self, batch: Batch, s: RegionStatistics) -> Tensor:
         if not batch.one_vs_rest and self.beta != 0.5:
@@ -327,9 +231,9 @@ class ExponentialLogarithmicLoss(CombinedLoss):
     with the Dice coefficients :math:`D_c` averaged over classes, then over images, and label
     frequencies f (a label that never occurs weighs 0). A yes-or-no question (sigmoid) has the two
     labels "yes" and "no"; its cross-entropies are averaged over the questions, its Dice coefficient
-    is that of "yes". Soft labels share a pixel's cost among the labels. Values lie in
-    :math:`[0, \infty)`, 0 at a perfect hard prediction; the slope of a power below 1 is infinite
-    there, and is kept finite. Shapes as in :class:`~metriseg.losses.base.SegmentationLoss`.
+    is that of "yes". Soft labels share a pixel's cost among the labels. Values lie in :math:`[0,
+    \infty)`, 0 at a perfect hard prediction; the slope of a power below 1 is infinite there, and is
+    kept finite.
 
     Args:
         lambda_dice: share of the Dice part, >= 0.
@@ -342,20 +246,13 @@ class ExponentialLogarithmicLoss(CombinedLoss):
         smooth: epsilon >= 0 of the Dice coefficients, or a pair (numerator, denominator). Without
             it a coefficient below 1e-7 counts as 1e-7.
         classes: "all", or "present": the Dice part averages the classes that the target holds.
-        per_image: Dice sums over each image (mean over images), or over the batch.
         sync: sum the statistics over ranks, with gradient; needs ``per_image=False``. Labels are
             then counted on all ranks.
-        activation: "softmax", "sigmoid" (one channel, or one question a class) or "identity".
-        ignore_index: label of the pixels that don't count.
         class_weight: C numbers >= 0, beside the label weights; the Dice part divides by their sum,
             the cross-entropy part by the number of pixels.
-        include_background: False gives class 0 weight zero.
-        reduction: "mean" or "sum"; the unreduced parts differ in shape.
 
     Raises:
-        ValueError: for an argument outside its domain, for frequencies that don't fit the classes,
-            for ``reduction="none"`` when called, and for logits, targets or weights of the wrong
-            shape, type or range.
+        ValueError: for frequencies that don't fit the classes.
 
     Source: Wong et al. 2018, "3D segmentation with exponential logarithmic loss for highly
     unbalanced object sizes", arXiv:1809.00076.
@@ -366,6 +263,8 @@ class ExponentialLogarithmicLoss(CombinedLoss):
     tensor(0.6047)
     """
 
+    defaults: ClassVar[RegionOptions] = {"smooth": 1.0}
+
     def __init__(
         self,
         lambda_dice: float = 0.8,
@@ -373,37 +272,14 @@ class ExponentialLogarithmicLoss(CombinedLoss):
         gamma_dice: float = 0.3,
         gamma_ce: float = 0.3,
         frequencies: Sequence[float] | Tensor | None = None,
-        *,
-        smooth: float | tuple[float, float] = 1.0,
-        classes: Classes = "all",
-        per_image: bool = True,
-        sync: bool = False,
-        activation: Activation = "softmax",
-        ignore_index: int | None = None,
-        class_weight: ClassWeight = None,
-        include_background: bool = True,
-        reduction: Reduction = "mean",
+        **options: Unpack[RegionOptions],
     ) -> None:
-        super().__init__(
-            smooth=smooth,
-            classes=classes,
-            per_image=per_image,
-            sync=sync,
-            activation=activation,
-            ignore_index=ignore_index,
-            class_weight=class_weight,
-            include_background=include_background,
-            reduction=reduction,
-        )
+        super().__init__(**options)
         self.lambda_dice = validation.number("lambda_dice", lambda_dice, low=0.0)
         self.lambda_ce = validation.number("lambda_ce", lambda_ce, low=0.0)
         self.gamma_dice = validation.number("gamma_dice", gamma_dice, low=0.0, open_low=True)
         self.gamma_ce = validation.number("gamma_ce", gamma_ce, low=0.0, open_low=True)
-        exact = validation.class_weights(frequencies, "frequencies")
-        self.frequencies = None if exact is None else exact.tolist()
-        buffer = None if exact is None else exact.to(torch.get_default_dtype())
-        self.register_buffer("_frequencies", buffer, persistent=False)
-        self._frequencies: Tensor | None
+        self.keep_numbers("frequencies", validation.class_weights(frequencies, "frequencies"))
 
     @property
     def shares(self) -> tuple[float, float]:
@@ -414,39 +290,28 @@ class ExponentialLogarithmicLoss(CombinedLoss):
 
     def pixel_values(self, batch: Batch, s: RegionStatistics) -> Tensor:
         frequencies, total = self.label_frequencies(batch, s)
+        weights: Any = F.label_weights(frequencies, frequencies.sum())
         if batch.one_vs_rest:
-            yes, no = (F.label_weights(f, total) for f in (frequencies, total - frequencies))
-            values = F.binary_powered_cross_entropy(
-                batch.log_probabilities,
-                batch.log_complements,
-                batch.target,
-                self.gamma_ce,
-                (yes, no),
-            )
-            return self.mean_over_classes(values, batch)
-        weights = F.label_weights(frequencies, frequencies.sum())
-        return self.at_target(
-            lambda t: F.powered_cross_entropy(batch.log_probabilities, t, self.gamma_ce, weights),
-            batch,
-        )
+            weights = [F.label_weights(f, total) for f in (frequencies, total - frequencies)]
+        cost, question_cost = F.powered_cross_entropy, F.binary_powered_cross_entropy
+        return labelled_values(self, batch, cost, question_cost, self.gamma_ce, weights)
 
     def label_frequencies(self, batch: Batch, s: RegionStatistics) -> tuple[Tensor, Tensor]:
         """``(C,)`` frequencies, and that of all pixels together as a question sees it."""
-        if self.frequencies is None or self._frequencies is None:
+        found = self.numbers("frequencies", batch.logits)
+        if found is None:
             return s.target[1.0].sum(0), s.count.sum(0)
-        if len(self.frequencies) != batch.num_classes:
+        if len(found) != batch.num_classes:
             raise ValueError(
                 f"frequencies must have a number for each of the {batch.num_classes} classes,"
-                f" got {len(self.frequencies)}"
+                f" got {len(found)}"
             )
-        if batch.one_vs_rest and max(self.frequencies) > 1:
+        given: list[float] = self._exact["frequencies"]
+        if batch.one_vs_rest and max(given) > 1:
             raise ValueError(
                 "frequencies must be the share of 'yes' in [0, 1] for yes-or-no questions"
-                f" (activation='sigmoid'), got {self.frequencies}"
+                f" (activation='sigmoid'), got {given}"
             )
-        found = self._frequencies.to(batch.logits)
-        if batch.logits.dtype == torch.float64:
-            found = batch.logits.new_tensor(self.frequencies)
         return found, torch.ones_like(found)
 
 
@@ -468,7 +333,6 @@ class UnifiedFocalLoss(CombinedLoss):
     (cross-entropy at :math:`\gamma = 0`), with :math:`\lambda = 0` at :math:`\gamma = 0` the
     Tversky loss, which at :math:`\delta = 1/2` is Dice. Values lie in :math:`[0, \infty)`, 0 at a
     perfect hard prediction; the slope of a power below 1 is infinite there, and is kept finite.
-    Shapes as in :class:`~metriseg.losses.base.SegmentationLoss`.
 
     Args:
         focal_share: lambda in [0, 1]; it multiplies the focal part, as in the paper (the authors'
@@ -480,18 +344,12 @@ class UnifiedFocalLoss(CombinedLoss):
         smooth: epsilon >= 0 of the Tversky index, or a pair (numerator, denominator).
         classes: "all", or "present": the Tversky part averages the classes that the target holds.
         per_image: Tversky sums over each image (mean over images), or over the batch.
-        sync: sum the statistics over ranks, with gradient; needs ``per_image=False``.
-        activation: "softmax", "sigmoid" (one channel, or one question a class) or "identity".
-        ignore_index: label of the pixels that don't count.
         class_weight: C numbers >= 0; the Tversky part divides by their sum, the focal part by the
             number of pixels.
-        include_background: False gives class 0 weight zero.
-        reduction: "mean" or "sum"; the unreduced parts differ in shape.
 
     Raises:
-        ValueError: for an argument outside its domain, for ``reduction="none"`` when called, and
-            for logits, targets or weights of the wrong shape, type or range. ``weight`` and
-            ``lambda_`` are refused: the paper and its code disagree which part they multiply.
+        ValueError: for ``weight`` and ``lambda_``: the paper and its code disagree which part they
+            multiply.
 
     Source: Yeung et al. 2022, "Unified focal loss: generalising Dice and cross entropy-based losses
     to handle class imbalanced medical image segmentation", arXiv:2102.04525.
@@ -514,28 +372,9 @@ class UnifiedFocalLoss(CombinedLoss):
         delta: float = 0.6,
         gamma: float = 0.5,
         form: Literal["asymmetric", "symmetric"] = "asymmetric",
-        *,
-        smooth: float | tuple[float, float] = 1e-5,
-        classes: Classes = "all",
-        per_image: bool = True,
-        sync: bool = False,
-        activation: Activation = "softmax",
-        ignore_index: int | None = None,
-        class_weight: ClassWeight = None,
-        include_background: bool = True,
-        reduction: Reduction = "mean",
+        **options: Unpack[RegionOptions],
     ) -> None:
-        super().__init__(
-            smooth=smooth,
-            classes=classes,
-            per_image=per_image,
-            sync=sync,
-            activation=activation,
-            ignore_index=ignore_index,
-            class_weight=class_weight,
-            include_background=include_background,
-            reduction=reduction,
-        )
+        super().__init__(**options)
         self.focal_share = validation.number("focal_share", focal_share, low=0.0, high=1.0)
         self.delta = validation.number("delta", delta, low=0.0, high=1.0)
         self.gamma = validation.number("gamma", gamma, low=0.0, high=1.0)
@@ -565,15 +404,5 @@ class UnifiedFocalLoss(CombinedLoss):
     def pixel_values(self, batch: Batch, s: RegionStatistics) -> Tensor:
         if self.form == "symmetric":
             return focal_values(self, batch, self.gamma, self.delta)
-        if batch.one_vs_rest:
-            values = F.binary_asymmetric_focal(
-                batch.log_probabilities,
-                batch.log_complements,
-                batch.target,
-                self.gamma,
-                self.delta,
-            )
-            return self.mean_over_classes(values, batch)
-        return self.at_target(
-            lambda t: F.asymmetric_focal(batch.log_probabilities, t, self.gamma, self.delta), batch
-        )
+        cost, question_cost = F.asymmetric_focal, F.binary_asymmetric_focal
+        return labelled_values(self, batch, cost, question_cost, self.gamma, self.delta)

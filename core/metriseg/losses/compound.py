@@ -8,9 +8,13 @@ from typing import Any
 from torch import Tensor, nn
 
 from metriseg.batch import Activation, Batch
-from metriseg.losses.base import Reduction, SegmentationLoss, connected, nothing_of
+from metriseg.losses.base import SegmentationLoss
 from metriseg.losses.schedules import schedule
+from metriseg.options import Reduction
+from metriseg.reduction import connected, nothing_of
 from metriseg.statistics import RegionStatistics, region_statistics
+
+__all__ = ["CompoundLoss"]
 
 
 class CompoundLoss(SegmentationLoss):
@@ -20,9 +24,8 @@ class CompoundLoss(SegmentationLoss):
 
     The region statistics that the terms need are united and computed in one pass. Activation and
     ``ignore_index`` are those of the terms, which must agree; each term reduces by its own rule.
-    A term of weight zero is not computed. Shapes as in
-    :class:`~metriseg.losses.base.SegmentationLoss`; at a perfect prediction the value is the
-    weighted sum of the terms' values there.
+    A term of weight zero is not computed. At a perfect prediction the value is the weighted sum of
+    the terms' values there.
 
     Args:
         terms: losses, one or more; they may be compound themselves.

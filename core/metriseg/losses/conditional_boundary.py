@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 import torch
 from torch import Tensor
@@ -11,15 +11,12 @@ from torch import Tensor
 from metriseg import functional as F
 from metriseg import validation
 from metriseg.batch import Activation, Batch
-from metriseg.losses.base import (
-    ClassWeight,
-    Reduction,
-    SegmentationLoss,
-    mean,
-    pixel_factors,
-    reduce_pixels,
-)
+from metriseg.losses.base import SegmentationLoss
+from metriseg.options import LossOptions, Reduction
+from metriseg.reduction import mean, reduce_pixels
 from metriseg.statistics import RegionStatistics
+
+__all__ = ["ConditionalBoundaryLoss"]
 
 #: A term that boundary pixels have once: its weight, its values and which of them count, (N, *S).
 Term = tuple[float, Tensor, Tensor]
@@ -40,8 +37,7 @@ class ConditionalBoundaryLoss(SegmentationLoss):
     of all of the same class, to be classified rightly. Averaged over the boundary pixels of each
     class and then over classes, the second over pairs. Values lie in :math:`[0, \infty)`; a perfect
     prediction has 0 only where embeddings of a class agree and those of different classes are
-    orthogonal. No boundary pixel with such neighbours: 0. Shapes as in
-    :class:`~metriseg.losses.base.SegmentationLoss`.
+    orthogonal. No boundary pixel with such neighbours: 0.
 
     Embeddings x are the ``features`` given to the call, or the logits. The classifier is taken to
     be linear, so that the scores of a mean are the mean of the scores (of ln p under "identity");
@@ -56,14 +52,11 @@ class ConditionalBoundaryLoss(SegmentationLoss):
         boundary_width: how many pixels from another label the boundary reaches, >= 1, along axes or
             diagonals; None for 2 % of the image's diagonal, at least 1.
         activation: "softmax" or "identity".
-        ignore_index: label of the pixels that don't count.
         class_weight: C numbers >= 0; means divide by the weights that they met.
-        include_background: False gives class 0 weight zero.
         reduction: "mean", "sum" (pairs are summed too) or "none", then ``(N, *S)``.
 
     Raises:
-        ValueError: for soft labels, for fewer than two classes, for an argument outside its domain,
-            and for logits, targets, weights or features of the wrong shape, type or range.
+        ValueError: for soft labels, for fewer than two classes.
 
     Source: Wu et al. 2023, "Conditional boundary loss for semantic segmentation",
     doi:10.1109/TIP.2023.3290519.
@@ -83,20 +76,9 @@ class ConditionalBoundaryLoss(SegmentationLoss):
         pair_weight: float = 1.0,
         classification_weight: float = 0.2,
         boundary_width: int | None = None,
-        *,
-        activation: Activation = "softmax",
-        ignore_index: int | None = None,
-        class_weight: ClassWeight = None,
-        include_background: bool = True,
-        reduction: Reduction = "mean",
+        **options: Unpack[LossOptions],
     ) -> None:
-        super().__init__(
-            activation=activation,
-            ignore_index=ignore_index,
-            class_weight=class_weight,
-            include_background=include_background,
-            reduction=reduction,
-        )
+        super().__init__(**options)
         self.window = validation.whole_number("window", window, low=3)
         if self.window % 2 == 0:
             raise ValueError(f"window must be odd, it has a pixel in the middle, got {window}")
@@ -105,10 +87,8 @@ class ConditionalBoundaryLoss(SegmentationLoss):
         self.classification_weight = validation.number(
             "classification_weight", classification_weight, low=0.0
         )
-        self.boundary_width = (
-            None
-            if boundary_width is None
-            else validation.whole_number("boundary_width", boundary_width, low=1)
+        self.boundary_width = validation.optional(
+            validation.whole_number, "boundary_width", boundary_width, low=1
         )
 
     def evaluate(self, batch: Batch) -> Tensor:
@@ -122,7 +102,7 @@ class ConditionalBoundaryLoss(SegmentationLoss):
     def reduced(
         self, batch: Batch, reduction: Reduction, statistics: RegionStatistics | None
     ) -> Tensor:
-        factors = pixel_factors(self, batch)
+        factors = self.pixel_factors(batch)
         if reduction != "mean":
             return reduce_pixels(self.evaluate(batch), factors, reduction, factors.sum())
         (sums, numbers), terms = self._terms(batch)
@@ -134,31 +114,19 @@ class ConditionalBoundaryLoss(SegmentationLoss):
     def _terms(self, batch: Batch) -> tuple[tuple[Tensor, Tensor], list[Term]]:
         """Sums and numbers of pairs, and the terms that a boundary pixel has once."""
         validation.enough_classes(self, batch.num_classes, 2)
-        labels, features = batch.labels, batch.embedding
+        labels = batch.labels
         valid = torch.ones_like(labels, dtype=torch.bool) if batch.valid is None else batch.valid
-        right = (batch.masked_logits.argmax(1) == labels) & valid
-        boundary = F.label_boundary(labels, valid, self._width(labels))
-        radius = self.window // 2
-
-        # ln p is the scores up to a constant at each pixel, which the softmax of a mean forgets
-        scores = batch.log_probabilities
-        both, witnesses = F.local_class_mean(
-            torch.cat([features.detach(), scores], 1), labels, right, radius
+        pairs, (distance, shown, every) = F.conditional_boundary(
+            batch.embedding,
+            batch.log_probabilities,
+            labels,
+            (batch.masked_logits.argmax(1) == labels) & valid,
+            valid,
+            self._width(labels),
+            self.window // 2,
         )
-        centers, shown = both[:, : features.shape[1]], both[:, features.shape[1] :]
-        every, companions = F.local_class_mean(scores, labels, valid, radius)
-        distance = (features - centers).square().mean(1)
-        anchors = boundary & right & (witnesses > 0)
-
-        sums, numbers = F.neighbour_similarity(features, labels, right, radius)
-        pairs = sums * boundary, numbers * boundary
-
         half = self.classification_weight / 2
-        return pairs, [
-            (self.center_weight, distance, anchors),
-            (half, F.cross_entropy(shown.log_softmax(1), labels), anchors),
-            (half, F.cross_entropy(every.log_softmax(1), labels), boundary & (companions > 0)),
-        ]
+        return pairs, [(self.center_weight, *distance), (half, *shown), (half, *every)]
 
     def _width(self, labels: Tensor) -> int:
         """How far the boundary reaches, in pixels."""

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 import torch
 from torch import Tensor
 
 from metriseg import functional as F
 from metriseg import validation
-from metriseg.batch import Activation, Batch
+from metriseg.batch import Batch
 from metriseg.functional import Mining
-from metriseg.losses.base import (
-    ClassWeight,
-    PixelLoss,
-    Reduction,
-    SegmentationLoss,
-    mean,
-    pixel_factors,
-    reduce_pixels,
-)
+from metriseg.losses.base import PixelLoss, SegmentationLoss
+from metriseg.options import LossOptions, Reduction
+from metriseg.reduction import mean, reduce_pixels
 from metriseg.statistics import RegionStatistics
+
+__all__ = ["CenterLoss", "TripletLoss"]
 
 
 def num_labels(batch: Batch) -> int:
@@ -34,8 +32,7 @@ class TripletLoss(SegmentationLoss):
     averaged over the triplets of an anchor a, a positive p of its class and a negative n of
     another, which may stand in other images. Values lie in :math:`[0, \infty)`; a perfect
     prediction has 0 if it sets the classes' embeddings more than the margin apart. Embeddings are
-    the ``features`` given to the call, or the logits. Shapes as in
-    :class:`~metriseg.losses.base.SegmentationLoss`.
+    the ``features`` given to the call, or the logits.
 
     A batch has too many triplets to look at: of every class the same number of pixels is taken,
     evenly spaced in the order of images and pixels, without chance. A pixel's weight, and that of
@@ -50,14 +47,12 @@ class TripletLoss(SegmentationLoss):
             square.
         normalize: whether embeddings are brought to length 1 first; they need two numbers then.
         activation: "softmax", "sigmoid" or "identity", what the logits are; it changes nothing.
-        ignore_index: label of the pixels that don't count.
         class_weight: C numbers >= 0, of the anchor's class; the mean divides by their sum.
         include_background: False leaves out anchors of class 0.
         reduction: "mean", "sum" or "none", then ``(N, *S)`` with the sum of each anchor's triplets.
 
     Raises:
-        ValueError: for soft labels, for an argument outside its domain, and for logits, targets,
-            weights or features of the wrong shape, type or range.
+        ValueError: for soft labels.
 
     Source: Schroff et al. 2015, "FaceNet: a unified embedding for face recognition and
     clustering", arXiv:1503.03832.
@@ -75,20 +70,9 @@ class TripletLoss(SegmentationLoss):
         mining: Mining = "semihard",
         samples: int = 512,
         normalize: bool = True,
-        *,
-        activation: Activation = "softmax",
-        ignore_index: int | None = None,
-        class_weight: ClassWeight = None,
-        include_background: bool = True,
-        reduction: Reduction = "mean",
+        **options: Unpack[LossOptions],
     ) -> None:
-        super().__init__(
-            activation=activation,
-            ignore_index=ignore_index,
-            class_weight=class_weight,
-            include_background=include_background,
-            reduction=reduction,
-        )
+        super().__init__(**options)
         self.margin = validation.number("margin", margin, low=0.0)
         validation.one_of("mining", mining, ("semihard", "hard", "all"))
         self.mining = mining
@@ -103,7 +87,7 @@ class TripletLoss(SegmentationLoss):
         self, batch: Batch, reduction: Reduction, statistics: RegionStatistics | None
     ) -> Tensor:
         sums, numbers = self._triplets(batch)
-        factors = pixel_factors(self, batch)
+        factors = self.pixel_factors(batch)
         return reduce_pixels(sums, factors, reduction, (numbers * factors).sum())
 
     def _triplets(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -116,28 +100,9 @@ class TripletLoss(SegmentationLoss):
         chosen = F.evenly_spaced_by_class(
             labels.flatten(), valid.flatten(), num_labels(batch), self.samples
         )
-        taken, places = chosen >= 0, chosen.clamp(min=0)
-        features = batch.embedding.flatten(2)
-        pixels = max(features.shape[2], 1)
-        image = torch.div(places, pixels, rounding_mode="floor")
-        # in float64: distances are differences of squares
-        vectors = features[image, :, places % pixels].double()
-        if self.normalize:
-            vectors = F.unit_vectors(vectors)
-        found = F.mined_triplets(
-            F.squared_distances(vectors),
-            labels.flatten()[places],
-            taken,
-            self.margin,
-            self.mining,
+        return F.triplets_of_pixels(
+            batch.embedding, labels, chosen, self.margin, self.mining, normalize=self.normalize
         )
-        sums, numbers = (
-            features.new_zeros(labels.numel())
-            .scatter_add(0, places, value.to(features.dtype))
-            .view_as(labels)
-            for value in found
-        )
-        return sums, numbers
 
 
 class CenterLoss(PixelLoss):
@@ -148,8 +113,7 @@ class CenterLoss(PixelLoss):
     at every pixel, averaged over the valid pixels. Values lie in :math:`[0, \infty)`; a perfect
     prediction has 0 if it takes all pixels of a class to their centre. It draws a class together
     and doesn't set classes apart, so add it to a loss that does, with a small weight (the authors'
-    is 0.003). Embeddings are the ``features`` given to the call, or the logits. Shapes as in
-    :class:`~metriseg.losses.base.SegmentationLoss`.
+    is 0.003). Embeddings are the ``features`` given to the call, or the logits.
 
     Without ``num_classes`` and ``dimensions`` the centre of a class is the mean of its pixels in
     the batch. With both, centres are state, which begins at zero, is saved with the network, and
@@ -161,14 +125,9 @@ class CenterLoss(PixelLoss):
         dimensions: D, the number of features; given together with ``num_classes``.
         update_rate: in [0, 1], how far :meth:`update` moves the centres.
         activation: "softmax", "sigmoid" or "identity", what the logits are; it changes nothing.
-        ignore_index: label of the pixels that don't count.
-        class_weight: C numbers >= 0.
-        include_background: False gives class 0 weight zero.
-        reduction: "mean", "sum" or "none", then ``(N, *S)``.
 
     Raises:
-        ValueError: for soft labels, for an argument outside its domain, and for logits, targets,
-            weights or features of the wrong shape, type or range.
+        ValueError: for soft labels.
 
     Source: Wen et al. 2016, "A discriminative feature learning approach for deep face
     recognition", doi:10.1007/978-3-319-46478-7_31.
@@ -186,20 +145,9 @@ class CenterLoss(PixelLoss):
         num_classes: int | None = None,
         dimensions: int | None = None,
         update_rate: float = 0.5,
-        *,
-        activation: Activation = "softmax",
-        ignore_index: int | None = None,
-        class_weight: ClassWeight = None,
-        include_background: bool = True,
-        reduction: Reduction = "mean",
+        **options: Unpack[LossOptions],
     ) -> None:
-        super().__init__(
-            activation=activation,
-            ignore_index=ignore_index,
-            class_weight=class_weight,
-            include_background=include_background,
-            reduction=reduction,
-        )
+        super().__init__(**options)
         if (num_classes is None) != (dimensions is None):
             raise ValueError(
                 "num_classes and dimensions belong together: give both for centres that are kept,"

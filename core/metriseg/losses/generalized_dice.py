@@ -3,19 +3,45 @@
 from __future__ import annotations
 
 import abc
+from typing import ClassVar, Unpack
 
 from torch import Tensor
 
 from metriseg import functional as F
 from metriseg import validation
-from metriseg.batch import Activation, Batch
+from metriseg.batch import Batch
 from metriseg.functional.region import WEIGHTINGS, Weighting
-from metriseg.losses.base import ClassWeight, Reduction, RegionLoss
+from metriseg.losses.base import RegionLoss
+from metriseg.options import LossOptions, SmoothOption, StatisticsOptions
 from metriseg.statistics import RegionStatistics
+
+__all__ = ["GeneralizedDiceLoss", "PenaltyGeneralizedDiceLoss"]
+
+
+class GeneralizedDiceOptions(SmoothOption, StatisticsOptions, LossOptions, total=False):
+    """Those of region losses, without a choice of classes."""
 
 
 class _AllClassesLoss(RegionLoss):
-    """A region loss with one value for all classes of a group, class weights inside its sums."""
+    """A region loss with one value for all classes of a group, class weights inside its sums.
+
+    Args:
+        weighting: "square" (w = 1 / Y^2), "simple" (1 / Y) or "uniform" (1).
+        smooth: epsilon >= 0, or a pair (numerator, denominator), in pixels of the class with the
+            largest w.
+        class_weight: C numbers >= 0 that multiply w; a class of weight 0 is left out altogether.
+        include_background: False leaves class 0 out.
+        reduction: "mean", "sum" or "none", then ``(G, 1)``.
+    """
+
+    columns_are_classes: ClassVar[bool] = False
+
+    def __init__(
+        self, weighting: Weighting = "square", **options: Unpack[GeneralizedDiceOptions]
+    ) -> None:
+        super().__init__(**options)
+        validation.one_of("weighting", weighting, tuple(WEIGHTINGS))
+        self.weighting = weighting
 
     @abc.abstractmethod
     def from_statistics(self, s: RegionStatistics, class_weight: Tensor | None = None) -> Tensor:
@@ -24,9 +50,6 @@ class _AllClassesLoss(RegionLoss):
     def table(self, batch: Batch, statistics: RegionStatistics | None) -> tuple[Tensor, Tensor]:
         s = self.statistics(batch, statistics)
         return self.from_statistics(s, self.class_factors(batch)), s.count[:, :1] > 0
-
-    def column_factors(self, batch: Batch) -> Tensor | None:
-        return None
 
 
 class GeneralizedDiceLoss(_AllClassesLoss):
@@ -39,24 +62,7 @@ class GeneralizedDiceLoss(_AllClassesLoss):
     the group, which are constants of the target. A class that is absent has that largest w; a group
     that has none of the classes costs 0 (with uniform weights, which are finite all the same, what
     the formula says). With one channel the weights cancel at ``smooth=0``: the Dice loss. Values
-    lie in [0, 1], 0 at a perfect hard prediction. Shapes as in
-    :class:`~metriseg.losses.base.SegmentationLoss`.
-
-    Args:
-        weighting: "square" (w = 1 / Y^2), "simple" (1 / Y) or "uniform" (1).
-        smooth: epsilon >= 0, or a pair (numerator, denominator), in pixels of the class with the
-            largest w.
-        per_image: sums over each image (mean over images), or over the batch.
-        sync: sum the statistics over ranks, with gradient; needs ``per_image=False``.
-        activation: "softmax", "sigmoid" (one channel, or one question a class) or "identity".
-        ignore_index: label of the pixels that don't count.
-        class_weight: C numbers >= 0 that multiply w; a class of weight 0 is left out altogether.
-        include_background: False leaves class 0 out.
-        reduction: "mean", "sum" or "none", then ``(G, 1)``.
-
-    Raises:
-        ValueError: for an argument outside its domain, and for logits, targets or weights of the
-            wrong shape, type or range.
+    lie in [0, 1], 0 at a perfect hard prediction.
 
     Source: Sudre et al. 2017, "Generalised Dice overlap as a deep learning loss function for highly
     unbalanced segmentations", arXiv:1707.03237.
@@ -67,32 +73,6 @@ class GeneralizedDiceLoss(_AllClassesLoss):
     >>> loss(p, target)                              # w = 1 for both: 1 - 2 1.25 / (2 + 2)
     tensor(0.3750)
     """
-
-    def __init__(
-        self,
-        weighting: Weighting = "square",
-        *,
-        smooth: float | tuple[float, float] = 1e-5,
-        per_image: bool = True,
-        sync: bool = False,
-        activation: Activation = "softmax",
-        ignore_index: int | None = None,
-        class_weight: ClassWeight = None,
-        include_background: bool = True,
-        reduction: Reduction = "mean",
-    ) -> None:
-        super().__init__(
-            smooth=smooth,
-            per_image=per_image,
-            sync=sync,
-            activation=activation,
-            ignore_index=ignore_index,
-            class_weight=class_weight,
-            include_background=include_background,
-            reduction=reduction,
-        )
-        validation.one_of("weighting", weighting, tuple(WEIGHTINGS))
-        self.weighting = weighting
 
     def from_statistics(self, s: RegionStatistics, class_weight: Tensor | None = None) -> Tensor:
         return 1 - F.generalized_dice_index(s, self.weighting, class_weight, self.smooth_pair)
@@ -106,25 +86,12 @@ class PenaltyGeneralizedDiceLoss(_AllClassesLoss):
 
     averaged over images, with :math:`w = Y^{-2}`, :math:`Y^{-1}` or 1 and the sums of
     :class:`GeneralizedDiceLoss`, which penalty 0 is; absent classes are treated alike. Values lie
-    in [0, 1], 0 at a perfect hard prediction. Shapes as in
-    :class:`~metriseg.losses.base.SegmentationLoss`.
+    in [0, 1], 0 at a perfect hard prediction.
 
     Args:
         penalty: k >= 0; the slope is multiplied by 1 + k at the truth, divided by it at the worst.
-        weighting: "square" (w = 1 / Y^2), "simple" (1 / Y) or "uniform" (1).
         smooth: epsilon >= 0, or a pair (numerator, denominator), the first not above the second,
             in pixels of the class with the largest w.
-        per_image: sums over each image (mean over images), or over the batch.
-        sync: sum the statistics over ranks, with gradient; needs ``per_image=False``.
-        activation: "softmax", "sigmoid" (one channel, or one question a class) or "identity".
-        ignore_index: label of the pixels that don't count.
-        class_weight: C numbers >= 0 that multiply w; a class of weight 0 is left out altogether.
-        include_background: False leaves class 0 out.
-        reduction: "mean", "sum" or "none", then ``(G, 1)``.
-
-    Raises:
-        ValueError: for an argument outside its domain, and for logits, targets or weights of the
-            wrong shape, type or range.
 
     Source: Yang et al. 2019, "Major vessel segmentation on X-ray coronary angiography using deep
     networks with a novel penalty loss function", Medical Imaging with Deep Learning.
@@ -140,30 +107,11 @@ class PenaltyGeneralizedDiceLoss(_AllClassesLoss):
         self,
         penalty: float = 2.5,
         weighting: Weighting = "square",
-        *,
-        smooth: float | tuple[float, float] = 1e-5,
-        per_image: bool = True,
-        sync: bool = False,
-        activation: Activation = "softmax",
-        ignore_index: int | None = None,
-        class_weight: ClassWeight = None,
-        include_background: bool = True,
-        reduction: Reduction = "mean",
+        **options: Unpack[GeneralizedDiceOptions],
     ) -> None:
-        super().__init__(
-            smooth=smooth,
-            per_image=per_image,
-            sync=sync,
-            activation=activation,
-            ignore_index=ignore_index,
-            class_weight=class_weight,
-            include_background=include_background,
-            reduction=reduction,
-        )
-        validation.index_smoothing(smooth)
-        validation.one_of("weighting", weighting, tuple(WEIGHTINGS))
+        super().__init__(weighting, **options)
+        validation.index_smoothing(self.smooth)
         self.penalty = validation.number("penalty", penalty, low=0.0)
-        self.weighting = weighting
 
     def from_statistics(self, s: RegionStatistics, class_weight: Tensor | None = None) -> Tensor:
         index = F.generalized_dice_index(s, self.weighting, class_weight, self.smooth_pair)

@@ -3,45 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Unpack
 
 from torch import Tensor
 
 from metriseg import distances, validation
 from metriseg import functional as F
-from metriseg.batch import Activation, Batch
-from metriseg.losses.base import ClassWeight, PixelLoss, Reduction, beside_classes
+from metriseg.batch import Batch
+from metriseg.losses.base import PixelLoss
+from metriseg.options import LossOptions
+from metriseg.reduction import beside_classes
+
+__all__ = ["HausdorffConvolutionLoss", "HausdorffDistanceTransformLoss", "HausdorffErosionLoss"]
 
 
-class HausdorffDistanceTransformLoss(PixelLoss):
+class _HausdorffLoss(PixelLoss):
+    """A mean over classes, of which an excluded background is not computed.
+
+    Args:
+        include_background: False leaves class 0 out of the mean over classes; a lone channel is
+            the foreground and always counts.
+    """
+
+    lone_channel_is_foreground: ClassVar[bool] = True
+    defaults: ClassVar[LossOptions] = {"include_background": False}
+
+    def __init__(self, alpha: float = 2.0, **options: Unpack[LossOptions]) -> None:
+        super().__init__(**options)
+        self.alpha = validation.number("alpha", alpha, low=0.0, open_low=True)
+
+    def first_counted(self, batch: Batch) -> int:
+        """The first class that is computed."""
+        return batch.num_classes - self.num_included(batch)
+
+    def mean_over_counted(self, values: Tensor, batch: Batch) -> Tensor:
+        """``(N, *S)``: :meth:`mean_over_classes` of values from the first counted class on."""
+        factors = self.class_factors(batch)
+        if factors is None or self.class_weight is None:
+            return values.mean(1)
+        factors = factors[self.first_counted(batch) :]
+        return (values * beside_classes(factors, values)).sum(1) / self.num_included(batch)
+
+
+class HausdorffDistanceTransformLoss(_HausdorffLoss):
     r"""Hausdorff loss by distance transforms: errors cost more the further from an edge they are.
 
     .. math:: \ell = \frac1C \sum_c w_c\, (p_c - t_c)^2\, (d_{p_c}^\alpha + d_{t_c}^\alpha)
 
-    at every pixel, averaged over the valid pixels. :math:`d_{t}` is the distance to the other
-    side of the edge of the mask t > 1/2: within it to the nearest pixel outside, outside it to the
-    nearest one within; likewise :math:`d_{p}` of p > 1/2. Both are constants to the gradient, and
-    0 for a mask that is empty or the whole image. Values lie in :math:`[0, \infty)`, 0 at a
-    perfect prediction (and where both masks of a class are constant). Ignored pixels are neither
-    inside nor outside a mask. Shapes as in :class:`~metriseg.losses.base.SegmentationLoss`, in
-    one to three dimensions.
+    at every pixel, averaged over the valid pixels. :math:`d_{t}` is the distance to the other side
+    of the edge of the mask t > 1/2: within it to the nearest pixel outside, outside it to the
+    nearest one within; likewise :math:`d_{p}` of p > 1/2. Both are constants to the gradient, and 0
+    for a mask that is empty or the whole image. Values lie in :math:`[0, \infty)`, 0 at a perfect
+    prediction (and where both masks of a class are constant). Ignored pixels are neither inside nor
+    outside a mask.
 
     Args:
         alpha: how much faster than the distance the cost grows, > 0.
         spacing: the size of a pixel along every spatial axis, each > 0; None for all ones.
-        activation: "softmax", "sigmoid" (one channel, or one question a class) or "identity".
-        ignore_index: label of the pixels that don't count.
-        class_weight: C numbers >= 0.
-        include_background: False leaves class 0 out of the mean over classes; a lone channel is
-            the foreground and always counts.
-        reduction: "mean", "sum" or "none", then ``(N, *S)``.
 
     Maps:
         target_distance: ``(N, C, *S)``, :math:`d_t` from a loader, in place of ours; not negative.
-
-    Raises:
-        ValueError: for an argument outside its domain, and for logits, targets, weights or maps
-            of the wrong shape, type or range.
 
     Source: Karimi & Salcudean 2020, "Reducing the Hausdorff distance in medical image
     segmentation with convolutional neural networks", arXiv:1904.10030, equation 8.
@@ -53,31 +74,18 @@ class HausdorffDistanceTransformLoss(PixelLoss):
     tensor(0.1667)
     """
 
-    lone_channel_is_foreground: ClassVar[bool] = True
-
     def __init__(
         self,
         alpha: float = 2.0,
         *,
         spacing: Sequence[float] | None = None,
-        activation: Activation = "softmax",
-        ignore_index: int | None = None,
-        class_weight: ClassWeight = None,
-        include_background: bool = False,
-        reduction: Reduction = "mean",
+        **options: Unpack[LossOptions],
     ) -> None:
-        super().__init__(
-            activation=activation,
-            ignore_index=ignore_index,
-            class_weight=class_weight,
-            include_background=include_background,
-            reduction=reduction,
-        )
-        self.alpha = validation.number("alpha", alpha, low=0.0, open_low=True)
+        super().__init__(alpha, **options)
         self.spacing = validation.spacing(spacing)
 
     def evaluate(self, batch: Batch) -> Tensor:
-        first = _first_counted(self, batch)
+        first = self.first_counted(batch)
         p = batch.probabilities[:, first:]
         values = F.hausdorff_distance_transform(
             p,
@@ -85,7 +93,7 @@ class HausdorffDistanceTransformLoss(PixelLoss):
             self.field(p.detach() > 0.5, batch),
             self.target_field(batch, first),
         )
-        return _mean_over_counted(self, values, batch)
+        return self.mean_over_counted(values, batch)
 
     def target_field(self, batch: Batch, first: int) -> Tensor:
         """Of the classes from ``first`` on, from the loader or from the target itself."""
@@ -107,18 +115,17 @@ class HausdorffDistanceTransformLoss(PixelLoss):
         )
 
 
-class HausdorffErosionLoss(PixelLoss):
+class HausdorffErosionLoss(_HausdorffLoss):
     r"""Hausdorff loss by erosion: errors cost more the more erosions they survive.
 
     .. math:: \ell = \frac1C \sum_c w_c \sum_{k=1}^{K} k^\alpha e_{k,c}, \qquad
               e_0 = (p - t)^2, \quad e_k = f(B * e_{k-1})
 
     at every pixel, averaged over the valid pixels. :math:`B *` is the mean over a pixel and its
-    neighbours along the axes (a cross of 3, 5 or 7 pixels; beyond the image the error is 0) and
-    f a soft threshold at one half. The gradient flows through all of it. Values lie in
-    :math:`[0, \sum_k k^\alpha]`, 0 at a perfect prediction, and also for thin errors, which don't
-    survive the first erosion: use it beside a region loss. Ignored pixels hold no error. Shapes
-    as in :class:`~metriseg.losses.base.SegmentationLoss`.
+    neighbours along the axes (a cross of 3, 5 or 7 pixels; beyond the image the error is 0) and f a
+    soft threshold at one half. The gradient flows through all of it. Values lie in :math:`[0,
+    \sum_k k^\alpha]`, 0 at a perfect prediction, and also for thin errors, which don't survive the
+    first erosion: use it beside a region loss. Ignored pixels hold no error.
 
     Args:
         alpha: how much faster than the number of erosions the cost grows, > 0.
@@ -126,16 +133,6 @@ class HausdorffErosionLoss(PixelLoss):
         threshold: "minmax" is max(x - 1/2, 0), each image's map of each class then stretched to
             [0, 1] over its valid pixels (a constant map stays as it is); "linear" is
             min(max(2x - 1, 0), 1).
-        activation: "softmax", "sigmoid" (one channel, or one question a class) or "identity".
-        ignore_index: label of the pixels that don't count.
-        class_weight: C numbers >= 0.
-        include_background: False leaves class 0 out of the mean over classes; a lone channel is
-            the foreground and always counts.
-        reduction: "mean", "sum" or "none", then ``(N, *S)``.
-
-    Raises:
-        ValueError: for an argument outside its domain, and for logits, targets or weights of the
-            wrong shape, type or range.
 
     Source: Karimi & Salcudean 2020, "Reducing the Hausdorff distance in medical image
     segmentation with convolutional neural networks", arXiv:1904.10030, equation 10.
@@ -147,28 +144,14 @@ class HausdorffErosionLoss(PixelLoss):
     tensor(0.5556)
     """
 
-    lone_channel_is_foreground: ClassVar[bool] = True
-
     def __init__(
         self,
         alpha: float = 2.0,
         erosions: int = 10,
         threshold: Literal["minmax", "linear"] = "minmax",
-        *,
-        activation: Activation = "softmax",
-        ignore_index: int | None = None,
-        class_weight: ClassWeight = None,
-        include_background: bool = False,
-        reduction: Reduction = "mean",
+        **options: Unpack[LossOptions],
     ) -> None:
-        super().__init__(
-            activation=activation,
-            ignore_index=ignore_index,
-            class_weight=class_weight,
-            include_background=include_background,
-            reduction=reduction,
-        )
-        self.alpha = validation.number("alpha", alpha, low=0.0, open_low=True)
+        super().__init__(alpha, **options)
         validation.one_of("threshold", threshold, ("minmax", "linear"))
         if not isinstance(erosions, int) or erosions < 1:
             raise ValueError(f"erosions must be an integer of at least 1, got {erosions!r}")
@@ -176,7 +159,7 @@ class HausdorffErosionLoss(PixelLoss):
         self.threshold = threshold
 
     def evaluate(self, batch: Batch) -> Tensor:
-        first = _first_counted(self, batch)
+        first = self.first_counted(batch)
         values = F.hausdorff_erosion(
             batch.probabilities[:, first:],
             batch.dense_target[:, first:],
@@ -185,10 +168,10 @@ class HausdorffErosionLoss(PixelLoss):
             rescale=self.threshold == "minmax",
             valid=batch.valid,
         )
-        return _mean_over_counted(self, values, batch)
+        return self.mean_over_counted(values, batch)
 
 
-class HausdorffConvolutionLoss(PixelLoss):
+class HausdorffConvolutionLoss(_HausdorffLoss):
     r"""Hausdorff loss by convolution: errors cost more the larger the balls are that fit there.
 
     .. math:: \ell = \frac1C \sum_c w_c \sum_r r^\alpha (p - t)^2
@@ -197,23 +180,12 @@ class HausdorffConvolutionLoss(PixelLoss):
     at every pixel, averaged over the valid pixels. :math:`B_r x` is the mean of x over a ball of
     radius r (an interval, a disk; x is 0 beyond the image), :math:`\bar B_r x = 1 - B_r x` and
     :math:`f(x) = \min(\max(2x - 1, 0), 1)`. The gradient flows through all of it. Values lie in
-    :math:`[0, 2 \sum_r r^\alpha]`, 0 at a perfect prediction. Ignored pixels are background to
-    the balls around them, as all beyond the image is, and cost nothing. Shapes as in
-    :class:`~metriseg.losses.base.SegmentationLoss`.
+    :math:`[0, 2 \sum_r r^\alpha]`, 0 at a perfect prediction. Ignored pixels are background to the
+    balls around them, as all beyond the image is, and cost nothing.
 
     Args:
         alpha: how much faster than the radius the cost grows, > 0.
         radii: one or more numbers > 0, in pixels.
-        activation: "softmax", "sigmoid" (one channel, or one question a class) or "identity".
-        ignore_index: label of the pixels that don't count.
-        class_weight: C numbers >= 0.
-        include_background: False leaves class 0 out of the mean over classes; a lone channel is
-            the foreground and always counts.
-        reduction: "mean", "sum" or "none", then ``(N, *S)``.
-
-    Raises:
-        ValueError: for an argument outside its domain, and for logits, targets or weights of the
-            wrong shape, type or range.
 
     Source: Karimi & Salcudean 2020, "Reducing the Hausdorff distance in medical image
     segmentation with convolutional neural networks", arXiv:1904.10030, equation 13.
@@ -225,27 +197,13 @@ class HausdorffConvolutionLoss(PixelLoss):
     tensor(0.3333)
     """
 
-    lone_channel_is_foreground: ClassVar[bool] = True
-
     def __init__(
         self,
         alpha: float = 2.0,
         radii: Sequence[float] = (3, 6, 9, 12, 15, 18),
-        *,
-        activation: Activation = "softmax",
-        ignore_index: int | None = None,
-        class_weight: ClassWeight = None,
-        include_background: bool = False,
-        reduction: Reduction = "mean",
+        **options: Unpack[LossOptions],
     ) -> None:
-        super().__init__(
-            activation=activation,
-            ignore_index=ignore_index,
-            class_weight=class_weight,
-            include_background=include_background,
-            reduction=reduction,
-        )
-        self.alpha = validation.number("alpha", alpha, low=0.0, open_low=True)
+        super().__init__(alpha, **options)
         if not isinstance(radii, Sequence) or isinstance(radii, str) or not radii:
             raise ValueError(f"radii must be a sequence of numbers above 0, got {radii!r}")
         self.radii = tuple(
@@ -253,7 +211,7 @@ class HausdorffConvolutionLoss(PixelLoss):
         )
 
     def evaluate(self, batch: Batch) -> Tensor:
-        first = _first_counted(self, batch)
+        first = self.first_counted(batch)
         values = F.hausdorff_convolution(
             batch.probabilities[:, first:],
             batch.dense_target[:, first:],
@@ -261,18 +219,4 @@ class HausdorffConvolutionLoss(PixelLoss):
             self.radii,
             valid=batch.valid,
         )
-        return _mean_over_counted(self, values, batch)
-
-
-def _first_counted(loss: PixelLoss, batch: Batch) -> int:
-    """An excluded background need not be computed."""
-    return batch.num_classes - loss.num_included(batch)
-
-
-def _mean_over_counted(loss: PixelLoss, values: Tensor, batch: Batch) -> Tensor:
-    """``(N, *S)``: :meth:`SegmentationLoss.mean_over_classes` of values without the background."""
-    factors = loss.class_factors(batch)
-    if factors is None or loss.class_weight is None:
-        return values.mean(1)
-    first = _first_counted(loss, batch)
-    return (values * beside_classes(factors[first:], values)).sum(1) / loss.num_included(batch)
+        return self.mean_over_counted(values, batch)

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-import operator
 from os import PathLike, fspath
-from typing import Literal
+from typing import ClassVar, Literal, Unpack
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from metriseg import functional as F
 from metriseg import validation
-from metriseg.batch import Activation, Batch
-from metriseg.losses.base import Reduction, TableLoss, mean
-from metriseg.losses.inverse_network import InverseNetwork, frozen, loaded_network
+from metriseg.batch import Batch
+from metriseg.losses.base import TableLoss
+from metriseg.models.inverse_form import (
+    InverseNetwork,
+    affine_maps,
+    frozen,
+    loaded_network,
+    tile_side,
+)
+from metriseg.options import PredictionOptions, ReductionOption
+from metriseg.reduction import mean
 from metriseg.statistics import RegionStatistics
+
+__all__ = ["InverseFormLoss"]
+
+
+class InverseFormOptions(PredictionOptions, ReductionOption, total=False):
+    """Edges have no class."""
 
 
 class InverseFormLoss(TableLoss):
@@ -31,10 +43,9 @@ class InverseFormLoss(TableLoss):
 
     (for yes-or-no questions :math:`\max_{v, c} |p_c(u) - p_c(v)|`), which for labels is 1 where
     they change and 0 elsewhere. It is cut into tiles, each resampled to the side that the network
-    takes. Averaged over the tiles of an image, each weighing as much as its valid pixels, then
-    over images. Values lie in :math:`[0, \infty)`, 0 at a perfect prediction; the loss sees
-    nothing but edges, and is meant as a term beside another. Images are 2-D. Shapes as in
-    :class:`~metriseg.losses.base.SegmentationLoss`.
+    takes. Averaged over the tiles of an image, each weighing as much as its valid pixels, then over
+    images. Values lie in :math:`[0, \infty)`, 0 at a perfect prediction; the loss sees nothing but
+    edges, and is meant as a term beside another. Images are 2-D.
 
     Args:
         network: None takes the weights that come with the library; a path those of a file that
@@ -45,14 +56,9 @@ class InverseFormLoss(TableLoss):
         inputs: "regions" for scores of classes, or "edges" for one channel of boundary scores
             with a boundary map as target, which are edge maps themselves.
         tiles: rows and columns into which an image is cut, each >= 1.
-        activation: "softmax", "sigmoid" (one channel, or one question a class) or "identity".
         ignore_index: label of the pixels that don't count: neither they nor a step from or to
             them shows an edge, in the prediction and in the truth.
         reduction: "mean", "sum" (over images) or "none", then ``(N, 1)``.
-
-    Raises:
-        ValueError: for an argument outside its domain, and for logits, targets or weights of the
-            wrong shape, type or range.
 
     Source: Borse et al. 2021, "InverseForm: a loss function for structured boundary-aware
     segmentation", arXiv:2104.02745, with their Euclidean distance. Network and weights are this
@@ -68,24 +74,24 @@ class InverseFormLoss(TableLoss):
     tensor(0.5000)
     """
 
+    columns_are_classes: ClassVar[bool] = False
+
     def __init__(
         self,
         network: nn.Module | str | PathLike[str] | None = None,
         *,
         inputs: Literal["regions", "edges"] = "regions",
         tiles: tuple[int, int] = (1, 1),
-        activation: Activation = "softmax",
-        ignore_index: int | None = None,
-        reduction: Reduction = "mean",
+        **options: Unpack[InverseFormOptions],
     ) -> None:
-        super().__init__(activation=activation, ignore_index=ignore_index, reduction=reduction)
+        super().__init__(**options)
         validation.one_of("inputs", inputs, ("regions", "edges"))
         self.inputs = inputs
-        self.tiles = _tiles(tiles)
+        self.tiles = validation.tiles(tiles)
         self.tile_side = InverseNetwork.tile_side
         self.network: nn.Module | str | None
         if isinstance(network, nn.Module):
-            self.tile_side = _tile_side(network)
+            self.tile_side = tile_side(network)
             self.network = frozen(network)
         elif network is None or isinstance(network, (str, PathLike)):
             self.network = None if network is None else fspath(network)
@@ -111,17 +117,16 @@ class InverseFormLoss(TableLoss):
             ],
             2,
         )
-        values = F.inverse_form_distance(self._theta(pairs.flatten(0, 1)))
+        network = self.network
+        if not isinstance(network, nn.Module):
+            network = loaded_network(network, pairs.device)
+        values = F.inverse_form_distance(affine_maps(network, pairs.flatten(0, 1)))
         values = values.reshape(pairs.shape[:2])
         shares = torch.ones_like(values)
         if batch.weight is not None:
             shares = F.tile_means(batch.weight, self.tiles)
         masses = shares.sum(1, keepdim=True)
         return mean((values * shares).sum(1, keepdim=True), masses), masses > 0
-
-    def column_factors(self, batch: Batch) -> Tensor | None:
-        """The one column is no class."""
-        return None
 
     def _predicted_edges(self, batch: Batch) -> Tensor:
         if self.inputs == "edges":
@@ -144,40 +149,3 @@ class InverseFormLoss(TableLoss):
             )
         edges = edges.squeeze(1)
         return edges if batch.valid is None else torch.where(batch.valid, edges, 0.0)
-
-    def _theta(self, pairs: Tensor) -> Tensor:
-        """(B, 2, 3), in the precision of the pairs, whatever that of the network."""
-        network = self.network
-        if not isinstance(network, nn.Module):
-            network = loaded_network(network, pairs.device)
-        tensors = {
-            name: tensor.to(pairs if tensor.is_floating_point() else pairs.device)
-            for name, tensor in network.named_buffers()
-        }
-        theta: Tensor = functional_call(network, tensors, (pairs,))
-        if theta.shape != (len(pairs), 6):
-            raise ValueError(
-                f"network must take edge maps {tuple(pairs.shape)} to affine maps"
-                f" {(len(pairs), 6)}, it gave {tuple(theta.shape)}"
-            )
-        return theta.to(pairs.dtype).reshape(-1, 2, 3)
-
-
-def _tiles(value: tuple[int, int]) -> tuple[int, int]:
-    try:
-        rows, columns = (operator.index(number) for number in value)
-    except (TypeError, ValueError):
-        rows = columns = 0
-    if rows < 1 or columns < 1:
-        raise ValueError(f"tiles must be two whole numbers >= 1, rows and columns, got {value!r}")
-    return rows, columns
-
-
-def _tile_side(network: nn.Module) -> int:
-    side = getattr(network, "tile_side", None)
-    if not isinstance(side, int) or side < 1:
-        raise ValueError(
-            "network must name the side of the edge maps that it takes in an attribute"
-            f" 'tile_side', a whole number >= 1, got {side!r} from {type(network).__name__}"
-        )
-    return side

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 import torch
 from torch import Tensor
@@ -10,8 +10,12 @@ from torch import Tensor
 from metriseg import functional as F
 from metriseg import validation
 from metriseg.batch import Activation, Batch
-from metriseg.losses.base import ClassWeight, Reduction, TableLoss, counted_classes, mean
+from metriseg.losses.base import TableLoss
+from metriseg.options import LossOptions
+from metriseg.reduction import counted_classes, mean
 from metriseg.statistics import RegionStatistics
+
+__all__ = ["RegionMutualInformationLoss"]
 
 
 class RegionMutualInformationLoss(TableLoss):
@@ -21,15 +25,14 @@ class RegionMutualInformationLoss(TableLoss):
               + \frac{1-\lambda}{2d} \ln\det(M_c + \epsilon I), \quad
               M = \Sigma_{YY} - \Sigma_{YP} (\Sigma_{PP} + \epsilon I)^{-1} \Sigma_{YP}^\top
 
-    averaged over classes, then over images. Every window of side r is a vector of
-    :math:`d = r^k` values (k spatial dimensions), and :math:`\Sigma` are the unnormalised
-    covariances of these vectors over the windows of an image, always in float64; BCE is the mean
-    binary cross-entropy over the image's pixels. The second term has no zero: it is never below
+    averaged over classes, then over images. Every window of side r is a vector of :math:`d = r^k`
+    values (k spatial dimensions), and :math:`\Sigma` are the unnormalised covariances of these
+    vectors over the windows of an image, always in float64; BCE is the mean binary cross-entropy
+    over the image's pixels. The second term has no zero: it is never below
     :math:`\frac12\ln\epsilon` (-3.80), grows with the number of windows, and at a perfect
     prediction is near :math:`\frac12\ln 2\epsilon` (-3.45) where the labels vary and
     :math:`\frac12\ln\epsilon`, without gradient, where they don't. So it is with one window; an
-    image without any has the first term alone. Shapes as in
-    :class:`~metriseg.losses.base.SegmentationLoss`.
+    image without any has the first term alone.
 
     Only windows of wholly valid pixels count, and after pooling a pixel is valid if all of its
     block are. A window weighs the mean of its pixels' weights. ``reduction="sum"`` sums over
@@ -42,14 +45,7 @@ class RegionMutualInformationLoss(TableLoss):
         epsilon: on the diagonals, > 0.
         bce_weight: lambda in [0, 1].
         activation: "sigmoid" (one channel, or one question a class) or "identity".
-        ignore_index: label of the pixels that don't count.
-        class_weight: C numbers >= 0; the mean divides by their sum.
-        include_background: False gives class 0 weight zero.
         reduction: "mean", "sum" or "none", then ``(N, C)``.
-
-    Raises:
-        ValueError: for an argument outside its domain, and for logits, targets or weights of the
-            wrong shape, type or range.
 
     Source: Zhao et al. 2019, "Region mutual information loss for semantic segmentation",
     arXiv:1910.12037.
@@ -61,6 +57,7 @@ class RegionMutualInformationLoss(TableLoss):
     """
 
     activations: ClassVar[tuple[Activation, ...]] = ("sigmoid", "identity")
+    defaults: ClassVar[LossOptions] = {"activation": "sigmoid"}
 
     def __init__(
         self,
@@ -68,23 +65,12 @@ class RegionMutualInformationLoss(TableLoss):
         downsample: int | None = 4,
         epsilon: float = 5e-4,
         bce_weight: float = 0.5,
-        *,
-        activation: Activation = "sigmoid",
-        ignore_index: int | None = None,
-        class_weight: ClassWeight = None,
-        include_background: bool = True,
-        reduction: Reduction = "mean",
+        **options: Unpack[LossOptions],
     ) -> None:
-        super().__init__(
-            activation=activation,
-            ignore_index=ignore_index,
-            class_weight=class_weight,
-            include_background=include_background,
-            reduction=reduction,
-        )
+        super().__init__(**options)
         self.radius = validation.whole_number("radius", radius, low=1)
-        self.downsample = (
-            None if downsample is None else validation.whole_number("downsample", downsample, low=1)
+        self.downsample = validation.optional(
+            validation.whole_number, "downsample", downsample, low=1
         )
         self.epsilon = validation.number("epsilon", epsilon, low=0.0, open_low=True)
         self.bce_weight = validation.number("bce_weight", bce_weight, low=0.0, high=1.0)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Unpack
 
 import torch
 from torch import Tensor
 
 from metriseg import extraction, validation
 from metriseg.batch import Activation, Batch
-from metriseg.components import connected_components
 from metriseg.extraction import Segments
+from metriseg.extraction.truth import segment_sizes, true_segments
 from metriseg.functional.partition import Form
-from metriseg.losses.base import ClassWeight, Reduction, TableLoss, pixel_factors
-from metriseg.losses.windows import random_windows
+from metriseg.losses.base import TableLoss
+from metriseg.options import LossOptions
 from metriseg.statistics import RegionStatistics
+from metriseg.windows import random_windows
+
+__all__ = ["PartitionLoss"]
 
 Density = Literal["pixel", "segment", "root"]
 
@@ -33,8 +36,7 @@ class PartitionLoss(TableLoss):
     the connected components of the target's classes, the background's too, or what
     ``maps={"instances": …}`` ``(N, *S)`` says. Each image has a value of its own; images without
     any measure leave the mean. Values lie in [0, 1] (an estimate of ``KernelSegments`` may be a
-    little below 0); 0 at a perfect prediction. Shapes as in
-    :class:`~metriseg.losses.base.SegmentationLoss`.
+    little below 0); 0 at a perfect prediction.
 
     Args:
         segments: a :class:`~metriseg.extraction.Segments`, its name, or a mapping of its name
@@ -51,14 +53,12 @@ class PartitionLoss(TableLoss):
             call: distant pixels then need not differ. None compares all.
         connectivity: in how many axes neighbours may differ, for the true segments.
         activation: "softmax", "sigmoid" or "identity".
-        ignore_index: label of the pixels that don't count.
         class_weight: C numbers >= 0, which the measure of a pixel of that class is multiplied with.
         include_background: False gives pixels of class 0 no measure.
         reduction: "mean" over images, "sum" or "none", then ``(N, 1)``.
 
     Raises:
-        ValueError: for an argument outside its domain, for logits, targets, weights or maps of the
-            wrong shape, type or range, and for soft labels.
+        ValueError: for soft labels.
 
     Source: Kovtunenko and Mashtalir 2026, "Metrical loss functions for image segmentation based on
     convolutional neural networks", doi:10.15276/aait.09.2026.12.
@@ -72,6 +72,8 @@ class PartitionLoss(TableLoss):
     0.5000
     """
 
+    columns_are_classes: ClassVar[bool] = False
+
     def __init__(
         self,
         segments: str | Mapping[str, Any] | Segments = "ClassSegments",
@@ -79,27 +81,16 @@ class PartitionLoss(TableLoss):
         density: Density = "pixel",
         window: int | None = None,
         connectivity: int = 1,
-        *,
-        activation: Activation = "softmax",
-        ignore_index: int | None = None,
-        class_weight: ClassWeight = None,
-        include_background: bool = True,
-        reduction: Reduction = "mean",
+        **options: Unpack[LossOptions],
     ) -> None:
-        super().__init__(
-            activation=activation,
-            ignore_index=ignore_index,
-            class_weight=class_weight,
-            include_background=include_background,
-            reduction=reduction,
-        )
+        super().__init__(**options)
         self.segments = segments
         self.extractor = extraction.make_segments(segments)
         validation.one_of("form", form, (None, "frobenius", "paper"))
         validation.one_of("density", density, ("pixel", "segment", "root"))
         self.form = form
         self.density = density
-        self.window = None if window is None else validation.whole_number("window", window, low=2)
+        self.window = validation.optional(validation.whole_number, "window", window, low=2)
         self.connectivity = validation.whole_number("connectivity", connectivity, low=1)
 
     def possible_activations(self) -> tuple[Activation, ...]:
@@ -113,7 +104,7 @@ class PartitionLoss(TableLoss):
             nothing = batch.logits.flatten(1).sum(1, keepdim=True)
             return nothing, nothing.new_zeros(0, 1, dtype=torch.bool)
         truth = true_segments(batch, self.connectivity)
-        measure = pixel_factors(self, batch)
+        measure = self.pixel_factors(batch)
         if self.density != "pixel":
             measure = measure / segment_sizes(truth, measure, root=self.density == "root")
         if self.window is not None:
@@ -125,39 +116,3 @@ class PartitionLoss(TableLoss):
         total = pairs.sum(1, keepdim=True)
         shares = pairs / torch.where(total > 0, total, 1.0)
         return (values.view(images, windows) * shares).sum(1, keepdim=True), total > 0
-
-    def column_factors(self, batch: Batch) -> Tensor | None:
-        """None: class weights are part of the measure."""
-        return None
-
-
-def true_segments(batch: Batch, connectivity: int = 1) -> Tensor:
-    """``(N, *S)`` int64: the true segments of each image, numbered from 0.
-
-    They are what ``maps["instances"]`` names, or the connected components of the target's classes.
-    Ignored pixels are segments of their own; they have no measure.
-    """
-    names = batch.loaded("instances", dense=False)
-    if names is not None and names.is_floating_point():
-        raise ValueError(f"maps['instances'] must hold integers, got {names.dtype}")
-    labels = batch.labels if names is None else names.long()
-    if batch.valid is not None:
-        labels = torch.where(batch.valid, labels, labels.min() - 1)
-    on_host = labels.cpu()
-    if names is None:
-        found = [connected_components(one, connectivity=connectivity) for one in on_host]
-    else:
-        found = [one.unique(return_inverse=True)[1].numpy() for one in on_host]
-    if not found:
-        return labels
-    return torch.stack([torch.from_numpy(one) for one in found]).to(labels.device)
-
-
-def segment_sizes(truth: Tensor, measure: Tensor, *, root: bool) -> Tensor:
-    """``(N, *S)``: the number of counted pixels of each pixel's segment, or its root; >= 1."""
-    flat = truth.flatten(1)
-    counted = (measure.flatten(1) > 0).to(measure.dtype)
-    number = int(flat.max()) + 1 if flat.numel() else 1
-    sizes = counted.new_zeros(len(flat), number).scatter_add(1, flat, counted).clamp(min=1)
-    sizes = sizes.gather(1, flat).view_as(measure)
-    return sizes.sqrt() if root else sizes

@@ -3,44 +3,60 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal, Unpack
 
 import torch
 from torch import Tensor
 
 from metriseg import functional as F
 from metriseg import validation
-from metriseg.batch import Activation, Batch
-from metriseg.losses.base import (
-    ClassWeight,
-    PixelLoss,
-    Reduction,
-    SegmentationLoss,
-    beside_classes,
-    reduce_pixels,
-)
+from metriseg.batch import Batch
+from metriseg.losses.base import DistanceLoss, PixelLoss, SegmentationLoss
+from metriseg.options import DistanceOptions, LossOptions, Reduction
+from metriseg.reduction import beside_classes, reduce_pixels
 from metriseg.statistics import RegionStatistics
+
+__all__ = [
+    "CrossEntropyLoss",
+    "DistanceMapCrossEntropyLoss",
+    "FocalLoss",
+    "MimeLoss",
+    "NegativeMimeLoss",
+    "TopKLoss",
+]
+
+
+def labelled_values(
+    loss: SegmentationLoss,
+    batch: Batch,
+    exclusive: Callable[..., Tensor],
+    question: Callable[..., Tensor],
+    *parameters: Any,
+) -> Tensor:
+    """``(N, *S)``: what every pixel costs, with the class weights of ``loss``.
+
+    Args:
+        exclusive: the formula for exclusive classes, of log-probabilities and target.
+        question: the formula for yes-or-no questions, of log-probabilities, those of the
+            complements, and target; the mean over the questions is taken.
+        parameters: what either takes besides.
+    """
+    log_p, target = batch.log_probabilities, batch.target
+    if batch.one_vs_rest:
+        values = question(log_p, batch.log_complements, target, *parameters)
+        return loss.mean_over_classes(values, batch)
+    return loss.at_target(lambda t: exclusive(log_p, t, *parameters), batch)
 
 
 def cross_entropies(loss: SegmentationLoss, batch: Batch) -> Tensor:
     """``(N, *S)``: the cross-entropy of every pixel, with the class weights of ``loss``."""
-    if batch.one_vs_rest:
-        values = F.binary_cross_entropy(
-            batch.log_probabilities, batch.log_complements, batch.target
-        )
-        return loss.mean_over_classes(values, batch)
-    return loss.at_target(lambda t: F.cross_entropy(batch.log_probabilities, t), batch)
+    return labelled_values(loss, batch, F.cross_entropy, F.binary_cross_entropy)
 
 
 def focal_values(loss: SegmentationLoss, batch: Batch, gamma: float, alpha: float | None) -> Tensor:
     """``(N, *S)``: the focal loss of every pixel, with the class weights of ``loss``."""
-    if batch.one_vs_rest:
-        values = F.binary_focal(
-            batch.log_probabilities, batch.log_complements, batch.target, gamma, alpha
-        )
-        return loss.mean_over_classes(values, batch)
-    return loss.at_target(lambda t: F.focal(batch.log_probabilities, t, gamma, alpha), batch)
+    return labelled_values(loss, batch, F.focal, F.binary_focal, gamma, alpha)
 
 
 class CrossEntropyLoss(PixelLoss):
@@ -48,10 +64,9 @@ class CrossEntropyLoss(PixelLoss):
 
     .. math:: \ell = -\sum_c w_c\, t_c \ln p_c
 
-    at every pixel, averaged over the valid pixels; with sigmoid probabilities
-    :math:`-\frac1C \sum_c w_c\,[t_c \ln p_c + (1 - t_c) \ln(1 - p_c)]`. Values lie in
-    :math:`[0, \infty)`, 0 at a perfect prediction. Shapes as in
-    :class:`~metriseg.losses.base.SegmentationLoss`.
+    at every pixel, averaged over the valid pixels; with sigmoid probabilities :math:`-\frac1C
+    \sum_c w_c\,[t_c \ln p_c + (1 - t_c) \ln(1 - p_c)]`. Values lie in :math:`[0, \infty)`, 0 at a
+    perfect prediction.
 
     ``balance="image"`` weighs the answers of yes-or-no questions against each other, in every
     image and class by itself:
@@ -67,15 +82,9 @@ class CrossEntropyLoss(PixelLoss):
             the sum of the class weights that these pixels met (as ``torch.nn.CrossEntropyLoss``).
         balance: "image" for positives that weigh the share of negatives and the other way round;
             for sigmoid (one channel, or one question a class) alone.
-        activation: "softmax", "sigmoid" (one channel, or one question a class) or "identity".
-        ignore_index: label of the pixels that don't count.
-        class_weight: C numbers >= 0.
-        include_background: False gives class 0 weight zero.
-        reduction: "mean", "sum" or "none", then ``(N, *S)``.
 
     Raises:
-        ValueError: for an argument outside its domain, for ``balance`` with exclusive classes, and
-            for logits, targets or weights of the wrong shape, type or range.
+        ValueError: for ``balance`` with exclusive classes.
 
     Source: Azad et al. 2023, "Loss functions in the era of semantic segmentation",
     arXiv:2312.05391, equations 1 and 2. Balance: Xie & Tu 2015, "Holistically-nested edge
@@ -92,19 +101,9 @@ class CrossEntropyLoss(PixelLoss):
         *,
         normalize: Literal["pixels", "weights"] = "pixels",
         balance: Literal["image"] | None = None,
-        activation: Activation = "softmax",
-        ignore_index: int | None = None,
-        class_weight: ClassWeight = None,
-        include_background: bool = True,
-        reduction: Reduction = "mean",
+        **options: Unpack[LossOptions],
     ) -> None:
-        super().__init__(
-            activation=activation,
-            ignore_index=ignore_index,
-            class_weight=class_weight,
-            include_background=include_background,
-            reduction=reduction,
-        )
+        super().__init__(**options)
         validation.one_of("normalize", normalize, ("pixels", "weights"))
         validation.one_of("balance", balance, ("image", None))
         self.normalize = normalize
@@ -145,8 +144,7 @@ class TopKLoss(PixelLoss):
     with :math:`\ell_u` the cross-entropy of pixel u as in :class:`CrossEntropyLoss` (for yes-or-no
     questions their mean) and :math:`m_u \le w_u` the part of its weight that is among the largest
     of the batch; the last pixel may be kept in part. Ignored pixels take nothing of the budget.
-    Values lie in :math:`[0, \infty)`, 0 at a perfect prediction. Shapes as in
-    :class:`~metriseg.losses.base.SegmentationLoss`.
+    Values lie in :math:`[0, \infty)`, 0 at a perfect prediction.
 
     Class weights weigh the cross-entropies before the largest are chosen, and the mean divides by
     the mass that is kept. A ``threshold`` looks at the probability of the truth, exp of minus the
@@ -156,16 +154,8 @@ class TopKLoss(PixelLoss):
         percent: k in (0, 100].
         threshold: in (0, 1]; keeps in place of the k percent all pixels whose true label has a
             probability below (not of) it. Where none has, the loss is 0.
-        activation: "softmax", "sigmoid" (one channel, or one question a class) or "identity".
-        ignore_index: label of the pixels that don't count.
-        class_weight: C numbers >= 0.
-        include_background: False gives class 0 weight zero.
         reduction: "mean", "sum" (over what is kept) or "none", then ``(N, *S)``, 0 where a pixel
             isn't kept.
-
-    Raises:
-        ValueError: for an argument outside its domain, and for logits, targets or weights of the
-            wrong shape, type or range.
 
     Source: Wu, Shen & van den Hengel 2016, "Bridging category-level and instance-level semantic
     image segmentation", arXiv:1605.06885 (their threshold); the k percent as in Azad et al. 2023,
@@ -178,28 +168,12 @@ class TopKLoss(PixelLoss):
     """
 
     def __init__(
-        self,
-        percent: float = 10.0,
-        threshold: float | None = None,
-        *,
-        activation: Activation = "softmax",
-        ignore_index: int | None = None,
-        class_weight: ClassWeight = None,
-        include_background: bool = True,
-        reduction: Reduction = "mean",
+        self, percent: float = 10.0, threshold: float | None = None, **options: Unpack[LossOptions]
     ) -> None:
-        super().__init__(
-            activation=activation,
-            ignore_index=ignore_index,
-            class_weight=class_weight,
-            include_background=include_background,
-            reduction=reduction,
-        )
+        super().__init__(**options)
         self.percent = validation.number("percent", percent, low=0.0, high=100.0, open_low=True)
-        self.threshold = (
-            None
-            if threshold is None
-            else validation.number("threshold", threshold, low=0.0, high=1.0, open_low=True)
+        self.threshold = validation.optional(
+            validation.number, "threshold", threshold, low=0.0, high=1.0, open_low=True
         )
 
     def evaluate(self, batch: Batch) -> Tensor:
@@ -238,21 +212,12 @@ class FocalLoss(PixelLoss):
     at every pixel, averaged over the valid pixels; with sigmoid probabilities the mean over the
     classes of :math:`-\alpha t (1-p)^\gamma \ln p - (1-\alpha)(1-t)\, p^\gamma \ln(1-p)`.
     :math:`\gamma = 0` is cross-entropy. Values lie in :math:`[0, \infty)`, 0 at a perfect
-    prediction. Shapes as in :class:`~metriseg.losses.base.SegmentationLoss`.
+    prediction.
 
     Args:
         gamma: how fast the loss fades, >= 0.
         alpha: in [0, 1], the weight of positives, with 1 - alpha that of negatives; None leaves
             both out. With exclusive classes (softmax) class 0 is the negative.
-        activation: "softmax", "sigmoid" (one channel, or one question a class) or "identity".
-        ignore_index: label of the pixels that don't count.
-        class_weight: C numbers >= 0.
-        include_background: False gives class 0 weight zero.
-        reduction: "mean", "sum" or "none", then ``(N, *S)``.
-
-    Raises:
-        ValueError: for an argument outside its domain, and for logits, targets or weights of the
-            wrong shape, type or range.
 
     Source: Lin et al. 2017, "Focal loss for dense object detection", arXiv:1708.02002.
 
@@ -262,31 +227,17 @@ class FocalLoss(PixelLoss):
     """
 
     def __init__(
-        self,
-        gamma: float = 2.0,
-        alpha: float | None = None,
-        *,
-        activation: Activation = "softmax",
-        ignore_index: int | None = None,
-        class_weight: ClassWeight = None,
-        include_background: bool = True,
-        reduction: Reduction = "mean",
+        self, gamma: float = 2.0, alpha: float | None = None, **options: Unpack[LossOptions]
     ) -> None:
-        super().__init__(
-            activation=activation,
-            ignore_index=ignore_index,
-            class_weight=class_weight,
-            include_background=include_background,
-            reduction=reduction,
-        )
+        super().__init__(**options)
         self.gamma = validation.number("gamma", gamma, low=0.0)
-        self.alpha = None if alpha is None else validation.number("alpha", alpha, low=0.0, high=1.0)
+        self.alpha = validation.optional(validation.number, "alpha", alpha, low=0.0, high=1.0)
 
     def evaluate(self, batch: Batch) -> Tensor:
         return focal_values(self, batch, self.gamma, self.alpha)
 
 
-class DistanceMapCrossEntropyLoss(PixelLoss):
+class DistanceMapCrossEntropyLoss(DistanceLoss):
     r"""Distance-map cross-entropy: cross-entropy that weighs more near true boundaries.
 
     .. math:: \ell = -(1 + \Phi) \sum_c w_c\, t_c \ln p_c
@@ -297,24 +248,13 @@ class DistanceMapCrossEntropyLoss(PixelLoss):
     1 beside a boundary and 0 where the class is deepest. An image of one class has no boundary and
     :math:`\Phi = 0`. Yes-or-no questions (sigmoid) have a :math:`\Phi` each, of foreground and
     background apart, and cost the mean over the classes, as in cross-entropy. Values lie in
-    :math:`[0, \infty)`, 0 at a perfect prediction. Shapes as in
-    :class:`~metriseg.losses.base.SegmentationLoss`.
+    :math:`[0, \infty)`, 0 at a perfect prediction.
 
     Soft labels stand for the class where they exceed 1/2. A loader may give the map itself:
     ``maps={"penalty": ...}``, ``(N, *S)``.
 
     Args:
         map: "normalized" or "raw".
-        spacing: the size of a pixel along every axis, each > 0; None for all ones.
-        activation: "softmax", "sigmoid" (one channel, or one question a class) or "identity".
-        ignore_index: label of the pixels that don't count, neither inside nor outside a class.
-        class_weight: C numbers >= 0.
-        include_background: False gives class 0 weight zero.
-        reduction: "mean", "sum" or "none", then ``(N, *S)``.
-
-    Raises:
-        ValueError: for an argument outside its domain, and for logits, targets, weights or maps of
-            the wrong shape, type or range.
 
     Source: Caliva et al. 2019, "Distance map loss penalty term for semantic segmentation",
     arXiv:1908.03679.
@@ -328,24 +268,11 @@ class DistanceMapCrossEntropyLoss(PixelLoss):
     def __init__(
         self,
         map: Literal["normalized", "raw"] = "normalized",
-        *,
-        spacing: Sequence[float] | None = None,
-        activation: Activation = "softmax",
-        ignore_index: int | None = None,
-        class_weight: ClassWeight = None,
-        include_background: bool = True,
-        reduction: Reduction = "mean",
+        **options: Unpack[DistanceOptions],
     ) -> None:
-        super().__init__(
-            activation=activation,
-            ignore_index=ignore_index,
-            class_weight=class_weight,
-            include_background=include_background,
-            reduction=reduction,
-        )
+        super().__init__(**options)
         validation.one_of("map", map, ("normalized", "raw"))
         self.map = map
-        self.spacing = validation.spacing(spacing)
 
     def evaluate(self, batch: Batch) -> Tensor:
         penalty = self._penalty(batch)
@@ -363,21 +290,15 @@ class DistanceMapCrossEntropyLoss(PixelLoss):
         loaded = batch.loaded("penalty", dense=False)
         if loaded is not None:
             return loaded.unsqueeze(1)
-
-        def within(masks: Tensor) -> Tensor:
-            return F.reversed_distance_map(
-                masks,
-                self.spacing,
-                normalize=self.map == "normalized",
-                valid=batch.valid,
-                dtype=batch.logits.dtype,
-            )
-
-        inside = within(batch.masks)
-        if batch.has_labels and not batch.one_vs_rest:
-            # only the class that a pixel has is asked for
-            return inside.sum(1, keepdim=True)
-        return inside + within(~batch.masks)
+        return F.distance_penalty(
+            batch.masks,
+            self.spacing,
+            # with labels, only the class that a pixel has is asked for
+            exclusive=batch.has_labels and not batch.one_vs_rest,
+            normalize=self.map == "normalized",
+            valid=batch.valid,
+            dtype=batch.logits.dtype,
+        )
 
 
 class MimeLoss(PixelLoss):
@@ -387,21 +308,11 @@ class MimeLoss(PixelLoss):
 
     at every pixel, averaged over the valid pixels. The gradient against the probabilities is the
     constant map :math:`\omega` over the number of pixels. Values lie in :math:`[-a, b]` for
-    exclusive classes; a perfect prediction has :math:`-a`, not 0. Shapes as in
-    :class:`~metriseg.losses.base.SegmentationLoss`.
+    exclusive classes; a perfect prediction has :math:`-a`, not 0.
 
     Args:
         a: reward of probability on the true class, > 0.
         b: price of probability elsewhere, > 0.
-        activation: "softmax", "sigmoid" (one channel, or one question a class) or "identity".
-        ignore_index: label of the pixels that don't count.
-        class_weight: C numbers >= 0.
-        include_background: False gives class 0 weight zero.
-        reduction: "mean", "sum" or "none", then ``(N, *S)``.
-
-    Raises:
-        ValueError: for an argument outside its domain, and for logits, targets or weights of the
-            wrong shape, type or range.
 
     Source: Kervadec & de Bruijne 2023, "On the dice loss gradient and the ways to mimic it",
     equations 8 and 9 (where the text prints a = -1.9, the experiment has a = 1.9).
@@ -412,24 +323,8 @@ class MimeLoss(PixelLoss):
     tensor(-1.9000)
     """
 
-    def __init__(
-        self,
-        a: float = 1.9,
-        b: float = 0.1,
-        *,
-        activation: Activation = "softmax",
-        ignore_index: int | None = None,
-        class_weight: ClassWeight = None,
-        include_background: bool = True,
-        reduction: Reduction = "mean",
-    ) -> None:
-        super().__init__(
-            activation=activation,
-            ignore_index=ignore_index,
-            class_weight=class_weight,
-            include_background=include_background,
-            reduction=reduction,
-        )
+    def __init__(self, a: float = 1.9, b: float = 0.1, **options: Unpack[LossOptions]) -> None:
+        super().__init__(**options)
         self.a = validation.number("a", a, low=0.0, open_low=True)
         self.b = validation.number("b", b, low=0.0, open_low=True)
 
@@ -445,20 +340,14 @@ class NegativeMimeLoss(PixelLoss):
     .. math:: \ell = -\sum_c w_c\, t_c\, p_c
 
     at every pixel, averaged over the valid pixels. Values lie in :math:`[-1, 0]` for exclusive
-    classes; a perfect prediction has -1, not 0. With fewer than three classes everything
-    foreground is a trivial solution, so the loss asks for three. Shapes as in
-    :class:`~metriseg.losses.base.SegmentationLoss`.
+    classes; a perfect prediction has -1, not 0. With fewer than three classes everything foreground
+    is a trivial solution, so the loss asks for three.
 
     Args:
         activation: "softmax", "sigmoid" (one question a class) or "identity".
-        ignore_index: label of the pixels that don't count.
-        class_weight: C numbers >= 0.
-        include_background: False gives class 0 weight zero.
-        reduction: "mean", "sum" or "none", then ``(N, *S)``.
 
     Raises:
-        ValueError: for fewer than three classes, for an argument outside its domain, and for
-            logits, targets or weights of the wrong shape, type or range.
+        ValueError: for fewer than three classes.
 
     Source: Kervadec & de Bruijne 2023, "On the dice loss gradient and the ways to mimic it",
     equation 10.
@@ -467,23 +356,6 @@ class NegativeMimeLoss(PixelLoss):
     >>> NegativeMimeLoss()(torch.zeros(1, 4, 3), torch.tensor([[0, 1, 3]]))
     tensor(-0.2500)
     """
-
-    def __init__(
-        self,
-        *,
-        activation: Activation = "softmax",
-        ignore_index: int | None = None,
-        class_weight: ClassWeight = None,
-        include_background: bool = True,
-        reduction: Reduction = "mean",
-    ) -> None:
-        super().__init__(
-            activation=activation,
-            ignore_index=ignore_index,
-            class_weight=class_weight,
-            include_background=include_background,
-            reduction=reduction,
-        )
 
     def evaluate(self, batch: Batch) -> Tensor:
         # with fewer, all foreground is a trivial solution

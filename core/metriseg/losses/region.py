@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 from torch import Tensor
 
 from metriseg import functional as F
 from metriseg import validation
-from metriseg.batch import Activation
-from metriseg.losses.base import Classes, ClassWeight, Reduction, RegionLoss
+from metriseg.losses.base import RegionLoss
+from metriseg.options import ClassesOption, LossOptions, RegionOptions, StatisticsOptions
 from metriseg.statistics import RegionStatistics
 
+__all__ = [
+    "DiceLoss",
+    "FocalTverskyLoss",
+    "JaccardLoss",
+    "LogCoshDiceLoss",
+    "PowerDiceLoss",
+    "PowerJaccardLoss",
+    "SensitivitySpecificityLoss",
+    "TverskyLoss",
+]
+
+#: Which of them a false positive costs, papers and libraries disagree.
 TVERSKY_SYNONYMS: Mapping[str, str] = {
     "alpha": "say 'fp_weight' for the price of false positives and 'fn_weight' for that of false"
     " negatives (in the original paper alpha is fp_weight; elsewhere it is the other)",
@@ -27,24 +39,8 @@ class DiceLoss(RegionLoss):
     .. math:: \ell_c = 1 - \frac{2 I_c + \epsilon}{S_c + Y_c + \epsilon}, \quad
               I_c = \sum p_c t_c,\; S_c = \sum p_c,\; Y_c = \sum t_c
 
-    averaged over classes, then over images. Values lie in [0, 1], 0 at a perfect hard prediction;
-    a class neither there nor predicted costs 0. Shapes as in
-    :class:`~metriseg.losses.base.SegmentationLoss`.
-
-    Args:
-        smooth: epsilon >= 0, or a pair (numerator, denominator).
-        classes: "all", or "present" to average the classes that the target holds.
-        per_image: sums over each image (mean over images), or over the batch.
-        sync: sum the statistics over ranks, with gradient; needs ``per_image=False``.
-        activation: "softmax", "sigmoid" (one channel, or one question a class) or "identity".
-        ignore_index: label of the pixels that don't count.
-        class_weight: C numbers >= 0; the mean divides by their sum.
-        include_background: False gives class 0 weight zero.
-        reduction: "mean", "sum" or "none", then ``(G, C)``.
-
-    Raises:
-        ValueError: for an argument outside its domain, and for logits, targets or weights of the
-            wrong shape, type or range.
+    averaged over classes, then over images. Values lie in [0, 1], 0 at a perfect hard prediction; a
+    class neither there nor predicted costs 0.
 
     Source: Azad et al. 2023, "Loss functions in the era of semantic segmentation",
     arXiv:2312.05391, equations 6 and 7.
@@ -54,31 +50,6 @@ class DiceLoss(RegionLoss):
     >>> loss(torch.tensor([[[.75, .5], [.25, .5]]]), torch.tensor([[0, 1]]))
     tensor(0.3810)
     """
-
-    def __init__(
-        self,
-        *,
-        smooth: float | tuple[float, float] = 1e-5,
-        classes: Classes = "all",
-        per_image: bool = True,
-        sync: bool = False,
-        activation: Activation = "softmax",
-        ignore_index: int | None = None,
-        class_weight: ClassWeight = None,
-        include_background: bool = True,
-        reduction: Reduction = "mean",
-    ) -> None:
-        super().__init__(
-            smooth=smooth,
-            classes=classes,
-            per_image=per_image,
-            sync=sync,
-            activation=activation,
-            ignore_index=ignore_index,
-            class_weight=class_weight,
-            include_background=include_background,
-            reduction=reduction,
-        )
 
     def from_statistics(self, s: RegionStatistics) -> Tensor:
         return 1 - F.dice_index(s, self.smooth_pair)
@@ -91,24 +62,8 @@ class LogCoshDiceLoss(RegionLoss):
               \quad I_c = \sum p_c t_c,\; S_c = \sum p_c,\; Y_c = \sum t_c
 
     averaged over classes, then over images. Its gradient is that of the Dice loss times the
-    hyperbolic tangent of that loss, so it vanishes at a perfect prediction. Values lie in
-    [0, ln cosh 1 = 0.4338], 0 at a perfect hard prediction; a class neither there nor predicted
-    costs 0. Shapes as in :class:`~metriseg.losses.base.SegmentationLoss`.
-
-    Args:
-        smooth: epsilon >= 0, or a pair (numerator, denominator).
-        classes: "all", or "present" to average the classes that the target holds.
-        per_image: sums over each image (mean over images), or over the batch.
-        sync: sum the statistics over ranks, with gradient; needs ``per_image=False``.
-        activation: "softmax", "sigmoid" (one channel, or one question a class) or "identity".
-        ignore_index: label of the pixels that don't count.
-        class_weight: C numbers >= 0; the mean divides by their sum.
-        include_background: False gives class 0 weight zero.
-        reduction: "mean", "sum" or "none", then ``(G, C)``.
-
-    Raises:
-        ValueError: for an argument outside its domain, and for logits, targets or weights of the
-            wrong shape, type or range.
+    hyperbolic tangent of that loss, so it vanishes at a perfect prediction. Values lie in [0, ln
+    cosh 1 = 0.4338], 0 at a perfect hard prediction; a class neither there nor predicted costs 0.
 
     Source: Jadon 2020, "A survey of loss functions for semantic segmentation", arXiv:2006.14822.
 
@@ -119,30 +74,7 @@ class LogCoshDiceLoss(RegionLoss):
     tensor(0.0719)
     """
 
-    def __init__(
-        self,
-        *,
-        smooth: float | tuple[float, float] = 1.0,
-        classes: Classes = "all",
-        per_image: bool = True,
-        sync: bool = False,
-        activation: Activation = "softmax",
-        ignore_index: int | None = None,
-        class_weight: ClassWeight = None,
-        include_background: bool = True,
-        reduction: Reduction = "mean",
-    ) -> None:
-        super().__init__(
-            smooth=smooth,
-            classes=classes,
-            per_image=per_image,
-            sync=sync,
-            activation=activation,
-            ignore_index=ignore_index,
-            class_weight=class_weight,
-            include_background=include_background,
-            reduction=reduction,
-        )
+    defaults: ClassVar[RegionOptions] = {"smooth": 1.0}
 
     def from_statistics(self, s: RegionStatistics) -> Tensor:
         return F.log_cosh(1 - F.dice_index(s, self.smooth_pair))
@@ -154,24 +86,8 @@ class JaccardLoss(RegionLoss):
     .. math:: \ell_c = 1 - \frac{I_c + \epsilon}{S_c + Y_c - I_c + \epsilon}, \quad
               I_c = \sum p_c t_c,\; S_c = \sum p_c,\; Y_c = \sum t_c
 
-    averaged over classes, then over images. Values lie in [0, 1], 0 at a perfect hard prediction;
-    a class neither there nor predicted costs 0. Shapes as in
-    :class:`~metriseg.losses.base.SegmentationLoss`.
-
-    Args:
-        smooth: epsilon >= 0, or a pair (numerator, denominator).
-        classes: "all", or "present" to average the classes that the target holds.
-        per_image: sums over each image (mean over images), or over the batch.
-        sync: sum the statistics over ranks, with gradient; needs ``per_image=False``.
-        activation: "softmax", "sigmoid" (one channel, or one question a class) or "identity".
-        ignore_index: label of the pixels that don't count.
-        class_weight: C numbers >= 0; the mean divides by their sum.
-        include_background: False gives class 0 weight zero.
-        reduction: "mean", "sum" or "none", then ``(G, C)``.
-
-    Raises:
-        ValueError: for an argument outside its domain, and for logits, targets or weights of the
-            wrong shape, type or range.
+    averaged over classes, then over images. Values lie in [0, 1], 0 at a perfect hard prediction; a
+    class neither there nor predicted costs 0.
 
     Source: Rahman & Wang 2016, "Optimizing intersection-over-union in deep neural networks for
     image segmentation", doi:10.1007/978-3-319-50835-1_22.
@@ -182,60 +98,36 @@ class JaccardLoss(RegionLoss):
     tensor(0.5500)
     """
 
-    def __init__(
-        self,
-        *,
-        smooth: float | tuple[float, float] = 1e-5,
-        classes: Classes = "all",
-        per_image: bool = True,
-        sync: bool = False,
-        activation: Activation = "softmax",
-        ignore_index: int | None = None,
-        class_weight: ClassWeight = None,
-        include_background: bool = True,
-        reduction: Reduction = "mean",
-    ) -> None:
-        super().__init__(
-            smooth=smooth,
-            classes=classes,
-            per_image=per_image,
-            sync=sync,
-            activation=activation,
-            ignore_index=ignore_index,
-            class_weight=class_weight,
-            include_background=include_background,
-            reduction=reduction,
-        )
-
     def from_statistics(self, s: RegionStatistics) -> Tensor:
         return 1 - F.jaccard_index(s, self.smooth_pair)
 
 
-class PowerDiceLoss(RegionLoss):
+class _PowerLoss(RegionLoss):
+    """Sums of powers, over the batch unless told otherwise."""
+
+    defaults: ClassVar[RegionOptions] = {"per_image": False}
+
+    def __init__(self, power: float = 1.5, **options: Unpack[RegionOptions]) -> None:
+        super().__init__(**options)
+        self.power = validation.number("power", power, low=1.0, high=2.0)
+
+    @property
+    def moments(self) -> frozenset[float]:
+        return frozenset({1.0, self.power})
+
+
+class PowerDiceLoss(_PowerLoss):
     r"""Power Dice loss: a Dice loss whose denominator is taken of powers.
 
     .. math:: \ell_c = 1 - \frac{2 I_c + \epsilon}
               {\sum t_c^q + \sum p_c^q + \epsilon}, \quad I_c = \sum p_c t_c
 
-    with the power q in [1, 2], averaged over classes. Power 1 is the Dice loss, power 2 the loss
-    of V-Net. Values lie in [0, 1], 0 at a perfect hard prediction; a class neither there nor
-    predicted costs 0. Shapes as in :class:`~metriseg.losses.base.SegmentationLoss`.
+    with the power q in [1, 2], averaged over classes. Power 1 is the Dice loss, power 2 the loss of
+    V-Net. Values lie in [0, 1], 0 at a perfect hard prediction; a class neither there nor predicted
+    costs 0.
 
     Args:
         power: q in [1, 2]; above 2 the loss falls below zero.
-        smooth: epsilon >= 0, or a pair (numerator, denominator).
-        classes: "all", or "present" to average the classes that the target holds.
-        per_image: sums over each image (mean over images), or over the batch.
-        sync: sum the statistics over ranks, with gradient; needs ``per_image=False``.
-        activation: "softmax", "sigmoid" (one channel, or one question a class) or "identity".
-        ignore_index: label of the pixels that don't count.
-        class_weight: C numbers >= 0; the mean divides by their sum.
-        include_background: False gives class 0 weight zero.
-        reduction: "mean", "sum" or "none", then ``(G, C)``.
-
-    Raises:
-        ValueError: for an argument outside its domain, and for logits, targets or weights of the
-            wrong shape, type or range.
 
     Source: Duque-Arias et al. 2021, "On power Jaccard losses for semantic segmentation",
     hal-03139997, section 5; power 2: Milletari et al. 2016, "V-Net: fully convolutional neural
@@ -248,66 +140,21 @@ class PowerDiceLoss(RegionLoss):
     tensor(0.2053)
     """
 
-    def __init__(
-        self,
-        power: float = 1.5,
-        *,
-        smooth: float | tuple[float, float] = 1e-5,
-        classes: Classes = "all",
-        per_image: bool = False,
-        sync: bool = False,
-        activation: Activation = "softmax",
-        ignore_index: int | None = None,
-        class_weight: ClassWeight = None,
-        include_background: bool = True,
-        reduction: Reduction = "mean",
-    ) -> None:
-        super().__init__(
-            smooth=smooth,
-            classes=classes,
-            per_image=per_image,
-            sync=sync,
-            activation=activation,
-            ignore_index=ignore_index,
-            class_weight=class_weight,
-            include_background=include_background,
-            reduction=reduction,
-        )
-        self.power = validation.number("power", power, low=1.0, high=2.0)
-
-    @property
-    def moments(self) -> frozenset[float]:
-        return frozenset({1.0, self.power})
-
     def from_statistics(self, s: RegionStatistics) -> Tensor:
         return 1 - F.power_dice_index(s, self.power, self.smooth_pair)
 
 
-class PowerJaccardLoss(RegionLoss):
+class PowerJaccardLoss(_PowerLoss):
     r"""Power Jaccard loss: a Jaccard loss whose union is taken of powers.
 
     .. math:: \ell_c = 1 - \frac{I_c + \epsilon}
               {\sum t_c^q + \sum p_c^q - I_c + \epsilon}, \quad I_c = \sum p_c t_c
 
     with the power q in [1, 2], averaged over classes. Power 1 is the Jaccard loss. Values lie in
-    [0, 1], 0 at a perfect hard prediction; a class neither there nor predicted costs 0. Shapes as
-    in :class:`~metriseg.losses.base.SegmentationLoss`.
+    [0, 1], 0 at a perfect hard prediction; a class neither there nor predicted costs 0.
 
     Args:
         power: q in [1, 2]; above 2 the loss has its minimum inside (0, 1) and below zero.
-        smooth: epsilon >= 0, or a pair (numerator, denominator).
-        classes: "all", or "present" to average the classes that the target holds.
-        per_image: sums over each image (mean over images), or over the batch.
-        sync: sum the statistics over ranks, with gradient; needs ``per_image=False``.
-        activation: "softmax", "sigmoid" (one channel, or one question a class) or "identity".
-        ignore_index: label of the pixels that don't count.
-        class_weight: C numbers >= 0; the mean divides by their sum.
-        include_background: False gives class 0 weight zero.
-        reduction: "mean", "sum" or "none", then ``(G, C)``.
-
-    Raises:
-        ValueError: for an argument outside its domain, and for logits, targets or weights of the
-            wrong shape, type or range.
 
     Source: Duque-Arias et al. 2021, "On power Jaccard losses for semantic segmentation",
     hal-03139997, equation 3, with the sums taken inside the ratio as in the authors' code.
@@ -318,42 +165,33 @@ class PowerJaccardLoss(RegionLoss):
     tensor(0.3394)
     """
 
-    def __init__(
-        self,
-        power: float = 1.5,
-        *,
-        smooth: float | tuple[float, float] = 1e-5,
-        classes: Classes = "all",
-        per_image: bool = False,
-        sync: bool = False,
-        activation: Activation = "softmax",
-        ignore_index: int | None = None,
-        class_weight: ClassWeight = None,
-        include_background: bool = True,
-        reduction: Reduction = "mean",
-    ) -> None:
-        super().__init__(
-            smooth=smooth,
-            classes=classes,
-            per_image=per_image,
-            sync=sync,
-            activation=activation,
-            ignore_index=ignore_index,
-            class_weight=class_weight,
-            include_background=include_background,
-            reduction=reduction,
-        )
-        self.power = validation.number("power", power, low=1.0, high=2.0)
-
-    @property
-    def moments(self) -> frozenset[float]:
-        return frozenset({1.0, self.power})
-
     def from_statistics(self, s: RegionStatistics) -> Tensor:
         return 1 - F.power_jaccard_index(s, self.power, self.smooth_pair)
 
 
-class TverskyLoss(RegionLoss):
+class _PricedLoss(RegionLoss):
+    """Prices for the two kinds of error.
+
+    Args:
+        fp_weight: price of false positives, >= 0.
+        fn_weight: price of false negatives, >= 0.
+
+    Raises:
+        ValueError: for ``alpha`` and ``beta``: papers and libraries disagree which of them is the
+            price of a false positive.
+    """
+
+    synonyms: ClassVar[Mapping[str, str]] = TVERSKY_SYNONYMS
+
+    def __init__(
+        self, fp_weight: float = 0.3, fn_weight: float = 0.7, **options: Unpack[RegionOptions]
+    ) -> None:
+        super().__init__(**options)
+        self.fp_weight = validation.number("fp_weight", fp_weight, low=0.0)
+        self.fn_weight = validation.number("fn_weight", fn_weight, low=0.0)
+
+
+class TverskyLoss(_PricedLoss):
     r"""Tversky loss: an overlap loss with a price for each kind of error.
 
     .. math:: \ell_c = 1 - \frac{TP_c + \epsilon}
@@ -362,25 +200,7 @@ class TverskyLoss(RegionLoss):
     with :math:`TP = \sum p t,\ FP = \sum p (1 - t),\ FN = \sum (1 - p) t`, averaged over classes,
     then over images. At ``smooth=0`` both weights 0.5 give the Dice loss and both 1 the Jaccard
     loss. Values lie in [0, 1], 0 at a perfect hard prediction; a class neither there nor predicted
-    costs 0. Shapes as in :class:`~metriseg.losses.base.SegmentationLoss`.
-
-    Args:
-        fp_weight: price of false positives, >= 0.
-        fn_weight: price of false negatives, >= 0.
-        smooth: epsilon >= 0, or a pair (numerator, denominator).
-        classes: "all", or "present" to average the classes that the target holds.
-        per_image: sums over each image (mean over images), or over the batch.
-        sync: sum the statistics over ranks, with gradient; needs ``per_image=False``.
-        activation: "softmax", "sigmoid" (one channel, or one question a class) or "identity".
-        ignore_index: label of the pixels that don't count.
-        class_weight: C numbers >= 0; the mean divides by their sum.
-        include_background: False gives class 0 weight zero.
-        reduction: "mean", "sum" or "none", then ``(G, C)``.
-
-    Raises:
-        ValueError: for an argument outside its domain, and for logits, targets or weights of the
-            wrong shape, type or range. ``alpha`` and ``beta`` are refused: papers and libraries
-            disagree which of them is the price of a false positive.
+    costs 0.
 
     Source: Salehi et al. 2017, "Tversky loss function for image segmentation using 3D fully
     convolutional deep networks", arXiv:1706.05721 (their alpha is ``fp_weight``).
@@ -391,42 +211,11 @@ class TverskyLoss(RegionLoss):
     tensor(0.3809)
     """
 
-    synonyms: ClassVar[Mapping[str, str]] = TVERSKY_SYNONYMS
-
-    def __init__(
-        self,
-        fp_weight: float = 0.3,
-        fn_weight: float = 0.7,
-        *,
-        smooth: float | tuple[float, float] = 1e-5,
-        classes: Classes = "all",
-        per_image: bool = True,
-        sync: bool = False,
-        activation: Activation = "softmax",
-        ignore_index: int | None = None,
-        class_weight: ClassWeight = None,
-        include_background: bool = True,
-        reduction: Reduction = "mean",
-    ) -> None:
-        super().__init__(
-            smooth=smooth,
-            classes=classes,
-            per_image=per_image,
-            sync=sync,
-            activation=activation,
-            ignore_index=ignore_index,
-            class_weight=class_weight,
-            include_background=include_background,
-            reduction=reduction,
-        )
-        self.fp_weight = validation.number("fp_weight", fp_weight, low=0.0)
-        self.fn_weight = validation.number("fn_weight", fn_weight, low=0.0)
-
     def from_statistics(self, s: RegionStatistics) -> Tensor:
         return 1 - F.tversky_index(s, self.fp_weight, self.fn_weight, self.smooth_pair)
 
 
-class FocalTverskyLoss(RegionLoss):
+class FocalTverskyLoss(_PricedLoss):
     r"""Focal Tversky loss: a root of the Tversky loss of every class, steep near the truth.
 
     .. math:: \ell_c = \Bigl(1 - \frac{TP_c + \epsilon}
@@ -436,27 +225,11 @@ class FocalTverskyLoss(RegionLoss):
     then over images. The exponent is *one over* gamma, as in the paper; some codes call the
     exponent itself gamma. Gamma 1 is the Tversky loss. Values lie in [0, 1], 0 at a perfect hard
     prediction, where the slope, in truth infinite, stops growing at a Tversky loss of 1e-6; a class
-    neither there nor predicted costs 0. Shapes as in
-    :class:`~metriseg.losses.base.SegmentationLoss`.
+    neither there nor predicted costs 0.
 
     Args:
-        fp_weight: price of false positives, >= 0.
-        fn_weight: price of false negatives, >= 0.
         gamma: in [1, 3].
         smooth: epsilon >= 0, or a pair (numerator, denominator), the first not above the second.
-        classes: "all", or "present" to average the classes that the target holds.
-        per_image: sums over each image (mean over images), or over the batch.
-        sync: sum the statistics over ranks, with gradient; needs ``per_image=False``.
-        activation: "softmax", "sigmoid" (one channel, or one question a class) or "identity".
-        ignore_index: label of the pixels that don't count.
-        class_weight: C numbers >= 0; the mean divides by their sum.
-        include_background: False gives class 0 weight zero.
-        reduction: "mean", "sum" or "none", then ``(G, C)``.
-
-    Raises:
-        ValueError: for an argument outside its domain, and for logits, targets or weights of the
-            wrong shape, type or range. ``alpha`` and ``beta`` are refused: papers and libraries
-            disagree which of them is the price of a false positive.
 
     Source: Abraham & Khan 2018, "A novel focal Tversky loss function with improved attention U-Net
     for lesion segmentation", arXiv:1810.07842.
@@ -468,42 +241,23 @@ class FocalTverskyLoss(RegionLoss):
     tensor(0.6160)
     """
 
-    synonyms: ClassVar[Mapping[str, str]] = TVERSKY_SYNONYMS
-
     def __init__(
         self,
         fp_weight: float = 0.3,
         fn_weight: float = 0.7,
         gamma: float = 4 / 3,
-        *,
-        smooth: float | tuple[float, float] = 1e-5,
-        classes: Classes = "all",
-        per_image: bool = True,
-        sync: bool = False,
-        activation: Activation = "softmax",
-        ignore_index: int | None = None,
-        class_weight: ClassWeight = None,
-        include_background: bool = True,
-        reduction: Reduction = "mean",
+        **options: Unpack[RegionOptions],
     ) -> None:
-        super().__init__(
-            smooth=smooth,
-            classes=classes,
-            per_image=per_image,
-            sync=sync,
-            activation=activation,
-            ignore_index=ignore_index,
-            class_weight=class_weight,
-            include_background=include_background,
-            reduction=reduction,
-        )
-        validation.index_smoothing(smooth)
-        self.fp_weight = validation.number("fp_weight", fp_weight, low=0.0)
-        self.fn_weight = validation.number("fn_weight", fn_weight, low=0.0)
+        super().__init__(fp_weight, fn_weight, **options)
+        validation.index_smoothing(self.smooth)
         self.gamma = validation.number("gamma", gamma, low=1.0, high=3.0)
 
     def from_statistics(self, s: RegionStatistics) -> Tensor:
         return F.focal_tversky(s, self.fp_weight, self.fn_weight, self.gamma, self.smooth_pair)
+
+
+class SensitivityOptions(ClassesOption, StatisticsOptions, LossOptions, total=False):
+    """Those of region losses; there is no ratio to smooth."""
 
 
 class SensitivitySpecificityLoss(RegionLoss):
@@ -515,8 +269,7 @@ class SensitivitySpecificityLoss(RegionLoss):
     averaged over classes, then over images. With hard labels the numerators are the sums of
     :math:`(p - t)^2 t` and :math:`(p - t)^2 (1 - t)`; with soft labels they are the expectation of
     these over a hard label drawn from t. A term with nothing to average, of a class that is nowhere
-    or everywhere, is 0. Values lie in [0, 1], 0 at a perfect hard prediction. Shapes as in
-    :class:`~metriseg.losses.base.SegmentationLoss`.
+    or everywhere, is 0. Values lie in [0, 1], 0 at a perfect hard prediction.
 
     The squares are expanded into sums over the image, so in float32 a value is exact to about 1e-7
     times the number of pixels over those outside the class.
@@ -524,18 +277,6 @@ class SensitivitySpecificityLoss(RegionLoss):
     Args:
         sensitivity_weight: r in [0, 1], the weight of the error inside; the authors try 0.01 to
             0.1, small because the inside is.
-        classes: "all", or "present" to average the classes that the target holds.
-        per_image: sums over each image (mean over images), or over the batch.
-        sync: sum the statistics over ranks, with gradient; needs ``per_image=False``.
-        activation: "softmax", "sigmoid" (one channel, or one question a class) or "identity".
-        ignore_index: label of the pixels that don't count.
-        class_weight: C numbers >= 0; the mean divides by their sum.
-        include_background: False gives class 0 weight zero.
-        reduction: "mean", "sum" or "none", then ``(G, C)``.
-
-    Raises:
-        ValueError: for an argument outside its domain, and for logits, targets or weights of the
-            wrong shape, type or range.
 
     Source: Brosch et al. 2015, "Deep convolutional encoder networks for multiple sclerosis lesion
     segmentation", doi:10.1007/978-3-319-24574-4_1.
@@ -548,28 +289,9 @@ class SensitivitySpecificityLoss(RegionLoss):
     """
 
     def __init__(
-        self,
-        sensitivity_weight: float = 0.05,
-        *,
-        classes: Classes = "all",
-        per_image: bool = True,
-        sync: bool = False,
-        activation: Activation = "softmax",
-        ignore_index: int | None = None,
-        class_weight: ClassWeight = None,
-        include_background: bool = True,
-        reduction: Reduction = "mean",
+        self, sensitivity_weight: float = 0.05, **options: Unpack[SensitivityOptions]
     ) -> None:
-        super().__init__(
-            classes=classes,
-            per_image=per_image,
-            sync=sync,
-            activation=activation,
-            ignore_index=ignore_index,
-            class_weight=class_weight,
-            include_background=include_background,
-            reduction=reduction,
-        )
+        super().__init__(**options)
         self.sensitivity_weight = validation.number(
             "sensitivity_weight", sensitivity_weight, low=0.0, high=1.0
         )

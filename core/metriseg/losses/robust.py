@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import ClassVar, Unpack
+
 import torch
 from torch import Tensor, nn
 
 from metriseg import functional as F
 from metriseg import validation
-from metriseg.batch import Activation, Batch
-from metriseg.losses.base import ClassWeight, Reduction, TableLoss, beside_classes
+from metriseg.batch import Batch
+from metriseg.losses.base import TableLoss
+from metriseg.options import LossOptions
+from metriseg.reduction import beside_classes
 from metriseg.statistics import RegionStatistics
+
+__all__ = ["RobustTLoss"]
 
 #: The logarithm of the degrees of freedom never falls below: with a residual of exactly zero the
 #: likelihood grows without bound as they vanish.
@@ -28,24 +34,16 @@ class RobustTLoss(TableLoss):
     of the order of D. The degrees of freedom :math:`\nu = e^{\tilde\nu} + \epsilon` are learnt: the
     parameter ``log_degrees_of_freedom`` belongs into the optimiser, best without weight decay. Few
     forgive large residuals (the loss grows as a logarithm), many make it half their squares. Below
-    -4 its effect bends off, so that it never passes -5. Values lie in :math:`(-\infty, \infty)`;
-    a perfect prediction has the logarithm of the normaliser, not 0. Shapes as in
-    :class:`~metriseg.losses.base.SegmentationLoss`.
+    -4 its effect bends off, so that it never passes -5. Values lie in :math:`(-\infty, \infty)`; a
+    perfect prediction has the logarithm of the normaliser, not 0.
 
     Args:
         log_degrees: where the parameter starts, in [-5, 20].
         log_precision: lambda, the logarithm of the residuals' precision; the authors' code has 1
             where their paper has 0.
         epsilon: added to the degrees of freedom, >= 0.
-        activation: "softmax", "sigmoid" (one channel, or one question a class) or "identity".
-        ignore_index: label of the pixels that don't count.
         class_weight: C numbers >= 0: how often the residuals of each class count.
-        include_background: False gives class 0 weight zero.
         reduction: "mean", "sum" or "none", then ``(N, 1)``.
-
-    Raises:
-        ValueError: for an argument outside its domain, and for logits, targets or weights of the
-            wrong shape, type or range.
 
     Source: Gonzalez-Jimenez et al. 2023, "Robust T-loss for medical image segmentation",
     arXiv:2306.00753.
@@ -57,25 +55,16 @@ class RobustTLoss(TableLoss):
     1.1447
     """
 
+    columns_are_classes: ClassVar[bool] = False
+
     def __init__(
         self,
         log_degrees: float = 1.0,
         log_precision: float = 0.0,
         epsilon: float = 1e-8,
-        *,
-        activation: Activation = "softmax",
-        ignore_index: int | None = None,
-        class_weight: ClassWeight = None,
-        include_background: bool = True,
-        reduction: Reduction = "mean",
+        **options: Unpack[LossOptions],
     ) -> None:
-        super().__init__(
-            activation=activation,
-            ignore_index=ignore_index,
-            class_weight=class_weight,
-            include_background=include_background,
-            reduction=reduction,
-        )
+        super().__init__(**options)
         self.log_degrees = validation.number(
             "log_degrees", log_degrees, low=LOG_DEGREES_FLOOR, high=20.0
         )
@@ -105,6 +94,3 @@ class RobustTLoss(TableLoss):
         )
         values = F.student_t(total, dimensions, self.degrees_of_freedom, self.log_precision)
         return values.to(squares.dtype), dimensions > 0
-
-    def column_factors(self, batch: Batch) -> Tensor | None:
-        return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal, Unpack
 
 import torch
 from torch import Tensor
@@ -11,26 +11,32 @@ from torch import Tensor
 from metriseg import functional as F
 from metriseg import validation
 from metriseg.batch import Activation, Batch
-from metriseg.losses.base import ClassWeight, Reduction, TableLoss, pixel_factors
+from metriseg.losses.base import OverlapLoss
+from metriseg.options import LossOptions, PerImageOption, SmoothOption
 from metriseg.statistics import RegionStatistics
+
+__all__ = ["GeneralizedWassersteinDiceLoss"]
 
 Distances = Sequence[Sequence[float]] | Tensor | None
 
 
-class GeneralizedWassersteinDiceLoss(TableLoss):
+class WassersteinOptions(SmoothOption, PerImageOption, LossOptions, total=False):
+    """Its one value is of all classes."""
+
+
+class GeneralizedWassersteinDiceLoss(OverlapLoss):
     r"""Generalized Wasserstein Dice loss: errors count by the distance of the confused classes.
 
     .. math:: \ell = 1 - \frac{2\, TP + \epsilon}{2\, TP + \sum_n W_n + \epsilon}, \quad
               W_n = \sum_l M_{t_n l}\, p_{n l}, \quad
               TP = \sum_n M_{t_n b}\, (M_{t_n b} - W_n)
 
-    with the matrix M of distances between classes and the background b, averaged over images.
-    Under ``weighting="GDL"`` :math:`\ell = 1 - (2 \sum_n a_n (1 - W_n) + \epsilon) /
-    (\sum_n a_n (2 - W_n) + \epsilon)`, where a is one over the volume of the true class plus one.
-    Values lie in [0, 1] if no class is farther from another than from the background (else in
-    [0, 2]), 0 at a perfect hard prediction; an image of background alone costs 0 if it is exact and
-    almost 1 otherwise. Soft labels have no meaning here: the distance of a pixel to itself would
-    not be 0. Shapes as in :class:`~metriseg.losses.base.SegmentationLoss`.
+    with the matrix M of distances between classes and the background b, averaged over images. Under
+    ``weighting="GDL"`` :math:`\ell = 1 - (2 \sum_n a_n (1 - W_n) + \epsilon) / (\sum_n a_n (2 -
+    W_n) + \epsilon)`, where a is one over the volume of the true class plus one. Values lie in [0,
+    1] if no class is farther from another than from the background (else in [0, 2]), 0 at a perfect
+    hard prediction; an image of background alone costs 0 if it is exact and almost 1 otherwise.
+    Soft labels have no meaning here: the distance of a pixel to itself would not be 0.
 
     Args:
         distances: M, ``(C, C)``: symmetric, >= 0, 0 on the diagonal; it is divided by its maximum.
@@ -38,18 +44,13 @@ class GeneralizedWassersteinDiceLoss(TableLoss):
         background: label b of the background, whose agreement earns nothing.
         weighting: "default", or "GDL" for classes weighted by one over their volume, the background
             as any other.
-        smooth: epsilon >= 0, or a pair (numerator, denominator).
-        per_image: sums over each image (mean over images), or over the batch.
         activation: "softmax" or "identity".
-        ignore_index: label of the pixels that don't count.
         class_weight: C numbers >= 0, what a pixel of each true class counts.
         include_background: False counts no pixel whose label is 0.
         reduction: "mean", "sum" or "none", then ``(G, 1)``.
 
     Raises:
-        ValueError: for an argument outside its domain, for distances or a background that don't
-            fit the number of classes, and for logits, targets or weights of the wrong shape, type
-            or range.
+        ValueError: for distances or a background that don't fit the number of classes.
 
     Source: Fidon et al. 2017, "Generalised Wasserstein Dice score for imbalanced multi-class
     segmentation using holistic convolutional networks", arXiv:1707.00478; "GDL": Tilborghs et al.
@@ -63,6 +64,7 @@ class GeneralizedWassersteinDiceLoss(TableLoss):
     tensor(0.3333)
     """
 
+    columns_are_classes: ClassVar[bool] = False
     activations: ClassVar[tuple[Activation, ...]] = ("softmax", "identity")
 
     distances: Tensor | None
@@ -72,42 +74,18 @@ class GeneralizedWassersteinDiceLoss(TableLoss):
         distances: Distances = None,
         background: int = 0,
         weighting: Literal["default", "GDL"] = "default",
-        *,
-        smooth: float | tuple[float, float] = 1e-5,
-        per_image: bool = True,
-        activation: Activation = "softmax",
-        ignore_index: int | None = None,
-        class_weight: ClassWeight = None,
-        include_background: bool = True,
-        reduction: Reduction = "mean",
+        **options: Unpack[WassersteinOptions],
     ) -> None:
-        super().__init__(
-            activation=activation,
-            ignore_index=ignore_index,
-            class_weight=class_weight,
-            include_background=include_background,
-            reduction=reduction,
-        )
-        validation.smoothing(smooth)
+        super().__init__(**options)
         validation.one_of("weighting", weighting, ("default", "GDL"))
         exact = validation.distance_matrix(distances)
-        self._exact_distances = None if exact is None else tuple(map(tuple, exact.tolist()))
-        buffer = None if exact is None else exact.to(torch.get_default_dtype())
-        self.register_buffer("distances", buffer, persistent=False)
+        self.keep_numbers("distances", exact)
         self.background = validation.whole_number("background", background)
         if exact is not None and self.background >= len(exact):
             raise ValueError(
                 f"background must be one of the {len(exact)} classes of distances, got {background}"
             )
         self.weighting = weighting
-        self.smooth = smooth
-        self.per_image = bool(per_image)
-
-    def arguments(self) -> dict[str, Any]:
-        found = super().arguments()
-        if self._exact_distances is not None:
-            found["distances"] = [list(row) for row in self._exact_distances]
-        return found
 
     def distances_between(self, batch: Batch) -> Tensor:
         """M, ``(C, C)``, for the classes of the batch and in its precision."""
@@ -117,22 +95,20 @@ class GeneralizedWassersteinDiceLoss(TableLoss):
             raise ValueError(
                 f"background must be one of the {classes} classes, got {self.background}"
             )
-        if self.distances is None:
+        distances = self.numbers("distances", batch.logits)
+        if distances is None:
             return 1 - torch.eye(classes, dtype=batch.logits.dtype, device=batch.logits.device)
-        if len(self.distances) != classes:
+        if len(distances) != classes:
             raise ValueError(
-                f"distances must have a row for each of the {classes} classes,"
-                f" got {len(self.distances)}"
+                f"distances must have a row for each of the {classes} classes, got {len(distances)}"
             )
-        if batch.logits.dtype == torch.float64:
-            return batch.logits.new_tensor(self._exact_distances)
-        return self.distances.to(batch.logits)
+        return distances
 
     def table(self, batch: Batch, statistics: RegionStatistics | None) -> tuple[Tensor, Tensor]:
         distances, labels = self.distances_between(batch), batch.labels
-        measure = pixel_factors(self, batch)
+        measure = self.pixel_factors(batch)
         wasserstein = F.wasserstein_map(batch.probabilities, labels, distances)
-        smooth = validation.smoothing(self.smooth)
+        smooth = self.smooth_pair
         if self.weighting == "GDL":
             weight = torch.ones_like(measure) if batch.weight is None else batch.weight
             volumes = F.class_volumes(labels, weight, batch.num_classes, per_image=self.per_image)
@@ -151,6 +127,3 @@ class GeneralizedWassersteinDiceLoss(TableLoss):
             )
         counted = (measure > 0).flatten(1).any(1, keepdim=True)
         return 1 - index, counted if self.per_image else counted.any(0, keepdim=True)
-
-    def column_factors(self, batch: Batch) -> Tensor | None:
-        return None

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional as nnf
 
 #: Beside this module; written by ``python -m metriseg.experiments.inverse_form``.
@@ -139,3 +140,33 @@ def _ensure_loaded(file: str | None, device: torch.device) -> bool:
         with torch.inference_mode(False), torch.no_grad():
             _LOADED[file, device] = frozen(load_network(file)).to(device)
     return True
+
+
+def affine_maps(network: nn.Module, pairs: Tensor) -> Tensor:
+    """``(B, 2, 3)``, in the precision of the pairs ``(B, 2, h, h)``, whatever that of the network.
+
+    Raises:
+        ValueError: for a network whose output has another shape.
+    """
+    tensors = {
+        name: tensor.to(pairs if tensor.is_floating_point() else pairs.device)
+        for name, tensor in network.named_buffers()
+    }
+    theta: Tensor = functional_call(network, tensors, (pairs,))
+    if theta.shape != (len(pairs), 6):
+        raise ValueError(
+            f"network must take edge maps {tuple(pairs.shape)} to affine maps"
+            f" {(len(pairs), 6)}, it gave {tuple(theta.shape)}"
+        )
+    return theta.to(pairs.dtype).reshape(-1, 2, 3)
+
+
+def tile_side(network: nn.Module) -> int:
+    """The side of the edge maps that a network takes, as it says itself."""
+    side = getattr(network, "tile_side", None)
+    if not isinstance(side, int) or side < 1:
+        raise ValueError(
+            "network must name the side of the edge maps that it takes in an attribute"
+            f" 'tile_side', a whole number >= 1, got {side!r} from {type(network).__name__}"
+        )
+    return side

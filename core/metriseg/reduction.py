@@ -1,0 +1,82 @@
+"""From values of pixels, or of classes in groups, to one number."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from metriseg.batch import Batch
+from metriseg.options import Classes, Reduction
+
+
+def pixel_mass(batch: Batch) -> Tensor:
+    """The number of valid pixels, or the sum of their weights."""
+    if batch.weight is not None:
+        return batch.weight.sum()
+    return batch.logits.new_full((), float(batch.logits[:, 0].numel()))
+
+
+def counted_classes(batch: Batch, classes: Classes, *, per_image: bool) -> Tensor:
+    """``(G, C)`` bool: the groups with a valid pixel, of them the classes to be averaged.
+
+    What region losses tell from their statistics, for tables made of anything else.
+    """
+    target, valid = batch.dense_target.flatten(2), batch.valid
+    if valid is None:
+        counted = target.new_ones(target.shape[:2], dtype=torch.bool)
+        counted = counted & (target.shape[2] > 0)
+    else:
+        target = torch.where(valid.flatten(1).unsqueeze(1), target, 0.0)
+        counted = valid.flatten(1).any(1, keepdim=True).expand(target.shape[:2])
+    if classes == "present":
+        counted = counted & (target > 0).any(2)
+    return counted if per_image else counted.any(0, keepdim=True)
+
+
+def reduce_pixels(
+    values: Tensor, weight: Tensor | None, reduction: Reduction, mass: Tensor
+) -> Tensor:
+    """``(N, *S)`` values, weighted; their mean divides by ``mass``."""
+    weighted = values if weight is None else values * weight
+    if reduction == "none":
+        return weighted
+    if reduction == "sum":
+        return weighted.sum()
+    return mean(weighted.sum(), mass)
+
+
+def reduce_table(
+    values: Tensor, counted: Tensor, factors: Tensor | None, reduction: Reduction
+) -> Tensor:
+    """``(G, C)`` values, weighted by class; the mean over classes, then over groups."""
+    factor = counted.to(values.dtype) if factors is None else counted * factors
+    weighted = torch.where(factor > 0, values * factor, 0.0)
+    if reduction == "none":
+        return weighted
+    if reduction == "sum":
+        return weighted.sum()
+    masses = factor.sum(1)
+    groups = mean(weighted.sum(1), masses)
+    return mean(groups.sum(), (masses > 0).sum())
+
+
+def mean(total: Tensor, mass: Tensor) -> Tensor:
+    """total / mass, and 0, still connected, where there is no mass."""
+    return total / torch.where(mass > 0, mass, 1)
+
+
+def beside_classes(factors: Tensor, values: Tensor) -> Tensor:
+    """``(C,)`` in a shape that multiplies ``(N, C, *S)``."""
+    return factors.view(-1, *(1,) * (values.ndim - 2))
+
+
+def connected(value: Tensor, loss: nn.Module) -> Tensor:
+    """The same value, with a gradient (of zero) to everything that the loss learns."""
+    for parameter in loss.parameters():
+        value = value + nothing_of(parameter)
+    return value
+
+
+def nothing_of(tensor: Tensor) -> Tensor:
+    """Zero, connected to ``tensor`` (0 times its sum would be NaN where it holds an infinity)."""
+    return tensor.flatten()[:0].sum()
