@@ -93,11 +93,10 @@ class Batch:
         if not isinstance(target, Tensor):
             raise ValueError(f"target must be a torch.Tensor, got {type(target).__name__}")
         validation.same_device("target", target, logits)
-        if weight is not None:
-            validation.pixel_weight(weight, logits)
         if logits.dtype not in (torch.float32, torch.float64):
             logits = logits.float()
         if weight is not None:
+            validation.pixel_weight(weight, logits)
             weight = weight.to(logits.dtype)
 
         if _holds_labels(target, logits):
@@ -354,12 +353,16 @@ def _canonical_soft_labels(target: Tensor, weight: Tensor | None, logits: Tensor
 def _check_companions(
     logits: Tensor, maps: Mapping[str, Tensor] | None, features: Tensor | None
 ) -> None:
+    if not isinstance(maps, (Mapping, type(None))):
+        raise ValueError(f"maps must be a mapping of names to tensors, got {type(maps).__name__}")
     for name, tensor in (maps or {}).items():
-        if not isinstance(tensor, Tensor) or tensor.shape[:1] != logits.shape[:1]:
+        validation.real(f"maps[{name!r}]", tensor)
+        if tensor.shape[:1] != logits.shape[:1]:
             raise ValueError(f"maps[{name!r}] must be a tensor with N = {logits.shape[0]} entries")
         validation.same_device(f"maps[{name!r}]", tensor, logits)
     if features is None:
         return
+    validation.real("features", features)
     if features.ndim != logits.ndim or features.shape[0] != logits.shape[0]:
         raise ValueError(
             f"features must have shape (N, D, *S) with N = {logits.shape[0]} and as many spatial"

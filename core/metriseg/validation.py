@@ -16,12 +16,16 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 __all__ = ["UnknownArgumentError", "debug"]
 
 T = TypeVar("T")
+
+#: What the probabilities of a pixel, each rounded to bfloat16, may sum to beside 1.
+HALF_ROUNDING = 1e-2
 
 _DEBUG: ContextVar[bool] = ContextVar("metriseg_debug", default=False)
 
@@ -86,7 +90,8 @@ def refuse_words(
 
 
 def one_of(name: str, value: object, allowed: Collection[object]) -> None:
-    if value not in allowed:
+    # 1 == True, and an array answers with an array
+    if not any(type(value) is type(word) and value == word for word in allowed):
         words = ", ".join(repr(a) for a in allowed)
         raise ValueError(f"{name} must be one of {words}, got {value!r}")
 
@@ -100,11 +105,14 @@ def number(
     open_low: bool = False,
     open_high: bool = False,
 ) -> float:
-    """``value`` as a float within ``[low, high]``; an open end is no allowed value itself."""
+    """``value`` as a float within ``[low, high]``; an open end is no allowed value itself.
+
+    A number may be written as text: YAML reads ``1e-5`` so. A bool is no number.
+    """
     bracket = f"{'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
     try:
-        result = float(value)
-    except (TypeError, ValueError):
+        result = float(_not_bool(value))
+    except (TypeError, ValueError, RuntimeError, OverflowError):
         raise ValueError(f"{name} must be a number in {bracket}, got {value!r}") from None
     above = low < result if open_low else low <= result
     below = result < high if open_high else result <= high
@@ -118,14 +126,31 @@ def optional(check: Callable[..., T], name: str, value: T | None, **bounds: Any)
     return None if value is None else check(name, value, **bounds)
 
 
+def flag(name: str, value: bool) -> bool:
+    """``value`` if it is True or False: a word such as "False", or a number, would be true."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def _not_bool(value: Any) -> Any:
+    """``value``; a TypeError for a bool, also for one that a tensor or array holds."""
+    if isinstance(value, (bool, np.bool_)) or "bool" in str(getattr(value, "dtype", "")):
+        raise TypeError
+    return value
+
+
 def label(name: str, value: int | None) -> int | None:
-    """``value`` if it is an integer or None."""
+    """``value`` if it is an integer that a label map can hold, or None."""
     if value is None:
         return None
     try:
-        return operator.index(value)
+        result = operator.index(_not_bool(value))
     except TypeError:
         raise ValueError(f"{name} must be an integer or None, got {value!r}") from None
+    if not -(2**63) <= result < 2**63:
+        raise ValueError(f"{name} must be a label within int64, got {value!r}")
+    return result
 
 
 def smoothing(value: float | tuple[float, float]) -> tuple[float, float]:
@@ -151,7 +176,7 @@ def index_smoothing(value: float | tuple[float, float]) -> tuple[float, float]:
 def whole_number(name: str, value: int, *, low: int = 0) -> int:
     """``value`` if it is an integer of at least ``low``."""
     try:
-        result = operator.index(value)
+        result = operator.index(_not_bool(value))
     except TypeError:
         raise ValueError(f"{name} must be a whole number >= {low}, got {value!r}") from None
     if result < low:
@@ -163,12 +188,9 @@ def distance_matrix(value: object, name: str = "distances") -> Tensor | None:
     """Distances between classes as a float64 matrix of maximum 1, or None."""
     if value is None:
         return None
-    try:
-        matrix = torch.as_tensor(value, dtype=torch.float64, device="cpu").detach().clone()
-    except (TypeError, ValueError, RuntimeError):
-        raise ValueError(
-            f"{name} must be a matrix of numbers, a row and a column for every class, got {value!r}"
-        ) from None
+    matrix = _constants(
+        value, f"{name} must be a matrix of numbers, a row and a column for every class"
+    ).cpu()
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.shape[0] < 2:
         raise ValueError(
             f"{name} must be a square matrix, a row and a column for each of two classes or more,"
@@ -190,12 +212,7 @@ def class_weights(value: object, name: str = "class_weight") -> Tensor | None:
     """Weights of classes as a float tensor of one dimension, or None."""
     if value is None:
         return None
-    try:
-        weight = torch.as_tensor(value, dtype=torch.float64).detach().clone()
-    except (TypeError, ValueError, RuntimeError):
-        raise ValueError(
-            f"{name} must be a list or tensor of numbers, one a class, got {value!r}"
-        ) from None
+    weight = _constants(value, f"{name} must be a list or tensor of numbers, one a class")
     if weight.ndim != 1 or weight.numel() == 0:
         raise ValueError(
             f"{name} must have one dimension and a number for every class,"
@@ -206,6 +223,20 @@ def class_weights(value: object, name: str = "class_weight") -> Tensor | None:
     if not bool((weight > 0).any()):
         raise ValueError(f"{name} must have a number above zero, got {value!r}")
     return weight
+
+
+def _constants(value: object, wanted: str) -> Tensor:
+    """A copy in float64 of real numbers that nothing is to be learnt of."""
+    try:
+        given = torch.as_tensor(value)
+        if given.is_complex() or given.dtype == torch.bool:
+            raise TypeError
+        exact = torch.as_tensor(value, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        raise ValueError(f"{wanted}, got {value!r}") from None
+    if given.requires_grad:
+        raise ValueError(f"{wanted}, without a gradient: none would be computed, got {value!r}")
+    return exact.clone()
 
 
 def logits_shape(logits: Tensor) -> None:
@@ -242,12 +273,35 @@ def pixel_weight(weight: Tensor, logits: Tensor, name: str = "weight") -> None:
         came = tuple(weight.shape) if isinstance(weight, Tensor) else type(weight).__name__
         raise ValueError(f"{name} must be a tensor of shape (N, *S) = {expected}, got {came}")
     same_device(name, weight, logits)
-    if weight.is_complex():
-        raise ValueError(f"{name} must be real, got {weight.dtype}")
+    real(name, weight)
     if weight.requires_grad:
         raise ValueError(f"{name} must not require a gradient: none would be computed for it")
-    if values_are_checked(weight) and not bool(((weight >= 0) & (weight.float() < math.inf)).all()):
-        raise ValueError(f"{name} must be finite and not negative")
+    if values_are_checked(weight):
+        # some types know no comparison
+        low, high = torch.aminmax(weight.to(logits.dtype))
+        if not bool((low >= 0) & (high < math.inf)):
+            raise ValueError(f"{name} must be finite and not negative")
+
+
+def real(name: str, tensor: Tensor) -> None:
+    """A tensor that holds numbers, none of them complex."""
+    if not isinstance(tensor, Tensor):
+        raise ValueError(f"{name} must be a torch.Tensor, got {type(tensor).__name__}")
+    if tensor.is_complex():
+        raise ValueError(f"{name} must be real, got {tensor.dtype}")
+
+
+def rows_sum_to_one(name: str, owner: object, tensor: Tensor, valid: Tensor | None) -> None:
+    """Probabilities ``(N, C, *S)`` of exclusive classes, up to the rounding of half precision."""
+    if not values_are_checked(tensor):
+        return
+    off = (tensor.detach().sum(1) - 1).abs()
+    worst = float((off if valid is None else torch.where(valid, off, 0.0)).max())
+    if not worst <= HALF_ROUNDING:
+        raise ValueError(
+            f"{name} must be probabilities of exclusive classes that sum to 1 at every pixel, for"
+            f" {type(owner).__name__}: a sum is off by {worst:g}"
+        )
 
 
 def labels(target: Tensor, valid: Tensor | None, num_labels: int) -> None:

@@ -229,7 +229,7 @@ def _activation(arguments: Mapping[str, Any]) -> Activation | None:
     activation, use_sigmoid = arguments["activation"], arguments["use_sigmoid"]
     if use_sigmoid is None:
         return activation
-    validation.one_of("use_sigmoid", use_sigmoid, (None, True, False))
+    validation.optional(validation.flag, "use_sigmoid", use_sigmoid)
     meant: Activation = "sigmoid" if use_sigmoid else "softmax"
     if activation not in (None, meant):
         raise ValueError(f"use_sigmoid={use_sigmoid} contradicts activation={activation!r}")

@@ -66,7 +66,7 @@ class MonaiConvention(Convention):
     def translate(
         cls, arguments: dict[str, Any], core: Mapping[str, inspect.Parameter]
     ) -> dict[str, Any]:
-        validation.one_of("to_onehot_y", arguments["to_onehot_y"], (True, False))
+        validation.flag("to_onehot_y", arguments["to_onehot_y"])
         words = {name: value for name, value in arguments.items() if name in core}
         words["activation"] = cls._possible(_activation(arguments))
         if "weight" in arguments:
@@ -86,7 +86,7 @@ class MonaiConvention(Convention):
         raise ValueError(f"{cls.__name__} needs {' or '.join(usual)}")
 
     def adopt(self, arguments: Mapping[str, Any]) -> None:
-        self.to_onehot_y = bool(arguments["to_onehot_y"])
+        self.to_onehot_y = arguments["to_onehot_y"]
         self.other_act = arguments["other_act"]
         self._one_weight_for_all = _is_one_number(arguments.get("weight"))
 
@@ -224,7 +224,7 @@ class FocalConvention(PixelConvention):
         cls, arguments: dict[str, Any], core: Mapping[str, inspect.Parameter]
     ) -> dict[str, Any]:
         use_softmax = arguments["use_softmax"]
-        validation.one_of("use_softmax", use_softmax, (None, True, False))
+        validation.optional(validation.flag, "use_softmax", use_softmax)
         if use_softmax is None:
             return super().translate(arguments, core)
         meant, other = ("softmax", "sigmoid") if use_softmax else ("sigmoid", "softmax")
@@ -268,8 +268,7 @@ them:
     ) -> dict[str, Any]:
         words = super().translate(arguments, core)
         if "batch" in arguments:
-            batch = arguments["batch"]
-            validation.one_of("batch", batch, (True, False))
+            batch = validation.flag("batch", arguments["batch"])
             if arguments.get("sync") and not batch:
                 raise ValueError("sync=True sums statistics over ranks: it needs batch=True")
             words["per_image"] = not batch
@@ -351,7 +350,7 @@ def _activation(arguments: Mapping[str, Any]) -> Activation:
         raise TypeError(f"other_act must be None or callable, got {other_act!r}")
     chosen: list[Activation] = [] if other_act is None else ["identity"]
     for name in ("sigmoid", "softmax"):
-        validation.one_of(name, arguments[name], (True, False))
+        validation.flag(name, arguments[name])
         if arguments[name]:
             chosen.append(name)
     if len(chosen) > 1:

@@ -107,7 +107,9 @@ class SegmentationLoss(nn.Module, abc.ABC):
         validation.one_of("reduction", chosen["reduction"], ("mean", "sum", "none"))
         self.activation = chosen["activation"]
         self.ignore_index = validation.label("ignore_index", chosen["ignore_index"])
-        self.include_background = bool(chosen["include_background"])
+        self.include_background = validation.flag(
+            "include_background", chosen["include_background"]
+        )
         self.reduction = chosen["reduction"]
         self._exact: dict[str, Any] = {}
         self.keep_numbers("class_weight", validation.class_weights(chosen["class_weight"]))
@@ -190,6 +192,8 @@ class SegmentationLoss(nn.Module, abc.ABC):
                 maps=maps,
                 features=features,
             )
+            if activation == "identity" and "sigmoid" not in self.possible_activations():
+                validation.rows_sum_to_one("logits", self, batch.logits, batch.valid)
             return self.value(batch, reduction=reduction)
 
     def value(
@@ -386,12 +390,12 @@ class OverlapLoss(TableLoss):
         chosen = chosen_options(type(self), options)
         validation.one_of("classes", chosen["classes"], ("all", "present"))
         validation.smoothing(chosen["smooth"])
-        if chosen["sync"] and chosen["per_image"]:
-            raise ValueError("sync=True sums statistics over ranks: it needs per_image=False")
         self.smooth = chosen["smooth"]
         self.classes = chosen["classes"]
-        self.per_image = bool(chosen["per_image"])
-        self.sync = bool(chosen["sync"])
+        self.per_image = validation.flag("per_image", chosen["per_image"])
+        self.sync = validation.flag("sync", chosen["sync"])
+        if self.sync and self.per_image:
+            raise ValueError("sync=True sums statistics over ranks: it needs per_image=False")
 
     @property
     def smooth_pair(self) -> tuple[float, float]:

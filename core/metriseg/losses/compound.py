@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
+from metriseg import validation
 from metriseg.batch import Activation, Batch
 from metriseg.losses.base import SegmentationLoss
 from metriseg.losses.schedules import schedule
@@ -53,6 +54,8 @@ class CompoundLoss(SegmentationLoss):
         super().__init__()
         self.activation, self.ignore_index = first.activation, first.ignore_index
         self.terms = nn.ModuleList(terms)
+        if not (weights is None or _is_list(weights)):
+            raise ValueError(f"weights must be a list, one for each term, or None, got {weights!r}")
         self.weights = [1.0] * len(terms) if weights is None else list(weights)
         if len(self.weights) != len(terms):
             raise ValueError(
@@ -65,6 +68,8 @@ class CompoundLoss(SegmentationLoss):
 
     @staticmethod
     def _checked_terms(terms: Sequence[SegmentationLoss]) -> list[SegmentationLoss]:
+        if not _is_list(terms):
+            raise ValueError(f"terms must be a list of losses, got {terms!r}")
         terms = list(terms)
         if not terms:
             raise ValueError("terms must have at least one loss")
@@ -110,7 +115,10 @@ class CompoundLoss(SegmentationLoss):
     ) -> dict[str, Tensor]:
         """The weighted value of every term, by name; those of weight zero are zero."""
         step = self.current_step()
-        weights = [float(weight(step)) for weight in self._schedules]
+        weights = [
+            validation.number(f"weights: what {name}'s gives at step {step}", weight(step), low=0.0)
+            for name, weight in zip(self.term_names, self._schedules, strict=True)
+        ]
         active = [term for term, weight in zip(self._terms(), weights, strict=True) if weight]
         moments = _union(active)
         if moments and statistics is None:
@@ -157,6 +165,10 @@ class CompoundLoss(SegmentationLoss):
 
     def extra_repr(self) -> str:
         return f"weights={self.weights!r}"
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping))
 
 
 def _common_activations(terms: Sequence[SegmentationLoss]) -> tuple[Activation, ...]:

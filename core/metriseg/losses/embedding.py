@@ -77,7 +77,7 @@ class TripletLoss(SegmentationLoss):
         validation.one_of("mining", mining, ("semihard", "hard", "all"))
         self.mining = mining
         self.samples = validation.whole_number("samples", samples, low=2)
-        self.normalize = bool(normalize)
+        self.normalize = validation.flag("normalize", normalize)
 
     def evaluate(self, batch: Batch) -> Tensor:
         """``(N, *S)``: the sum of each anchor's triplets."""

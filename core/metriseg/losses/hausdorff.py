@@ -153,9 +153,7 @@ class HausdorffErosionLoss(_HausdorffLoss):
     ) -> None:
         super().__init__(alpha, **options)
         validation.one_of("threshold", threshold, ("minmax", "linear"))
-        if not isinstance(erosions, int) or erosions < 1:
-            raise ValueError(f"erosions must be an integer of at least 1, got {erosions!r}")
-        self.erosions = erosions
+        self.erosions = validation.whole_number("erosions", erosions, low=1)
         self.threshold = threshold
 
     def evaluate(self, batch: Batch) -> Tensor:

@@ -43,7 +43,7 @@ class EmbeddingBranch(nn.Module):
         super().__init__()
         width = validation.whole_number("in_channels", in_channels, low=1)
         self.dimensions = validation.whole_number("dimensions", dimensions, low=1)
-        validation.one_of("coordinates", coordinates, (True, False))
+        validation.flag("coordinates", coordinates)
         self.coordinates = bool(coordinates)
         self.layers = nn.Sequential(
             nn.Conv2d(width + (2 if coordinates else 0), width, 3, padding=1, bias=False),

@@ -82,7 +82,7 @@ class UNet(nn.Module):
         outputs = validation.whole_number("out_channels", out_channels, low=1)
         base = validation.whole_number("width", width, low=1)
         self.depth = validation.whole_number("depth", depth, low=1)
-        validation.one_of("coordinates", coordinates, (True, False))
+        validation.flag("coordinates", coordinates)
         validation.one_of("dimensions", dimensions, tuple(_CONVOLUTION))
         validation.one_of("normalization", normalization, ("batch", "group"))
         self.coordinates, self.dimensions = bool(coordinates), dimensions
