@@ -6,7 +6,7 @@ from metriseg.partitions.axioms import (
     check_metric_axioms,
     satisfies_weight_conditions,
 )
-from metriseg.partitions.contingency import ContingencyTable, TableStack, contingency_table
+from metriseg.partitions.contingency import ContingencyTable, contingency_table
 from metriseg.partitions.disagreement import disagreement_map
 from metriseg.partitions.distances import (
     adapted_rand_error,
@@ -37,6 +37,7 @@ from metriseg.partitions.scores import (
 )
 from metriseg.partitions.search import PartitionIndex
 from metriseg.partitions.sketch import partition_sketch
+from metriseg.partitions.stack import TableStack
 from metriseg.partitions.transport import earth_movers_distance, microm_distance, signature_distance
 from metriseg.partitions.weights import (
     ArbitraryWeight,

@@ -11,13 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metriseg import validation
-from metriseg.partitions.contingency import (
-    ContingencyTable,
-    contingency_table,
-    symmetric_differences,
-)
+from metriseg.partitions.contingency import ContingencyTable, contingency_table
+from metriseg.partitions.label_maps import host
 from metriseg.partitions.registry import MEASURES, Measure
-from metriseg.partitions.runs import host
+from metriseg.partitions.table import symmetric_differences
 
 #: The worst witnesses of each axiom that a report keeps.
 WITNESSES = 10

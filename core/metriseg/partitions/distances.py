@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from metriseg.partitions.contingency import Table, symmetric_differences
+from metriseg.partitions.table import Table, symmetric_differences
 
 
 def partition_distance(table: Table, *, normalized: bool = False) -> Any:

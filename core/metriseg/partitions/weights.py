@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metriseg import validation
-from metriseg.partitions.contingency import Table, symmetric_differences
+from metriseg.partitions.table import Table, symmetric_differences
 
 
 class RegionWeight(ABC):
