@@ -1,11 +1,7 @@
 """Comparing partitions: contingency tables, the metrics made of them, and search by them."""
 
-from metriseg.partitions.axioms import (
-    AxiomReport,
-    WeightConditions,
-    check_metric_axioms,
-    satisfies_weight_conditions,
-)
+from metriseg.partitions.axioms import AxiomReport, check_metric_axioms
+from metriseg.partitions.conditions import WeightConditions, satisfies_weight_conditions
 from metriseg.partitions.contingency import ContingencyTable, contingency_table
 from metriseg.partitions.disagreement import disagreement_map
 from metriseg.partitions.distances import (
