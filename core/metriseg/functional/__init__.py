@@ -60,10 +60,11 @@ from metriseg.functional.jaccard_metric import (
 )
 from metriseg.functional.lovasz import lovasz_jaccard
 from metriseg.functional.mutual_information import region_mutual_information
-from metriseg.functional.partition import SparseAssignment, soft_partition_distance
-from metriseg.functional.partition_kernel import (
+from metriseg.functional.partition import (
+    SparseAssignment,
     gaussian_frequencies,
     kernel_partition_distance,
+    soft_partition_distance,
 )
 from metriseg.functional.pixel import (
     asymmetric_focal,
