@@ -6,7 +6,7 @@ from typing import Any
 
 import griffe
 
-import loss_pages
+import references
 import sphinx_markup
 
 
@@ -15,4 +15,4 @@ class SphinxMarkup(griffe.Extension):
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
         if obj.docstring is not None:
-            obj.docstring.value = sphinx_markup.blocks(obj.docstring.value, loss_pages.resolve)
+            obj.docstring.value = sphinx_markup.blocks(obj.docstring.value, references.resolve)

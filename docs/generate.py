@@ -5,6 +5,7 @@ from __future__ import annotations
 import mkdocs_gen_files
 
 import loss_pages
+import overview
 from metriseg.catalogue import CATALOGUE
 
 
@@ -13,8 +14,8 @@ def write(path: str, text: str, mode: str = "w") -> None:
         page.write(text)
 
 
-write("losses/SUMMARY.md", loss_pages.navigation())
-write("choose.md", f"\n{loss_pages.guide()}\n## All losses\n\n{loss_pages.loss_tables()}", "a")
+write("losses/SUMMARY.md", overview.navigation())
+write("choose.md", f"\n{overview.guide()}\n## All losses\n\n{overview.loss_tables()}", "a")
 linked: set[str] = set()
 for entry in CATALOGUE.values():
     write(f"losses/{entry.name}.md", loss_pages.loss_page(entry))

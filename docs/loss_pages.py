@@ -1,4 +1,4 @@
-"""The page of a loss, and the tables of all losses, from the catalogue.
+"""The page of a loss, from the catalogue.
 
 Pure functions from :class:`metriseg.Entry` to Markdown: neither the site's builder nor a framework
 is needed to call them.
@@ -18,8 +18,9 @@ from torch import Tensor
 import repository
 import snippets
 import sphinx_markup
-from metriseg.catalogue import CATALOGUE, Entry
-from metriseg.options import argument_types
+from metriseg.catalogue import Entry
+from metriseg.composition import argument_types
+from references import identifier, resolve
 from repository import Place
 
 LEVELS = {
@@ -30,160 +31,6 @@ LEVELS = {
     "embedding": "features of pixels",
     "partition": "how the whole image is divided",
 }
-
-#: A problem, losses made for it (names that the catalogue lacks are left out), and why these.
-GUIDE: tuple[tuple[str, tuple[str, ...], str], ...] = (
-    (
-        "you want what nnU-Net trains with",
-        ("DiceCELoss", "CompoundLoss"),
-        "the sum of Dice and cross-entropy",
-    ),
-    (
-        "classes differ greatly in size",
-        ("GeneralizedDiceLoss", "PenaltyGeneralizedDiceLoss", "ExponentialLogarithmicLoss"),
-        "they weigh a class by how rare it is",
-    ),
-    (
-        "a missed pixel costs more than a false alarm, or less",
-        ("TverskyLoss", "FocalTverskyLoss", "SensitivitySpecificityLoss", "UnifiedFocalLoss"),
-        "the two kinds of error have weights of their own",
-    ),
-    (
-        "most pixels are easy",
-        ("FocalLoss", "TopKLoss"),
-        "easy pixels fade, or are left out",
-    ),
-    (
-        "the result is judged by its Jaccard index (IoU)",
-        ("JaccardLoss", "LovaszSoftmaxLoss", "LovaszHingeLoss", "PowerJaccardLoss"),
-        "each extends that index to probabilities in a way of its own",
-    ),
-    (
-        "labels are soft",
-        ("JaccardMetricLoss", "CrossEntropyLoss"),
-        "least where the prediction is the label, as Dice and Jaccard are not",
-    ),
-    (
-        "some confusions are worse than others",
-        ("GeneralizedWassersteinDiceLoss",),
-        "a matrix says how far apart two classes are",
-    ),
-    (
-        "contours must not be far off",
-        (
-            "BoundaryLoss",
-            "HausdorffDistanceTransformLoss",
-            "HausdorffErosionLoss",
-            "HausdorffConvolutionLoss",
-            "RegionWiseLoss",
-            "DistanceMapCrossEntropyLoss",
-        ),
-        "what an error weighs depends on its distance from the contour",
-    ),
-    (
-        "contours must be sharp",
-        ("ActiveBoundaryLoss", "BoundaryDoULoss", "InverseFormLoss", "ConditionalBoundaryLoss"),
-        "they look at the pixels along the contour",
-    ),
-    (
-        "contours must be short",
-        ("ActiveContourLoss",),
-        "the length of the contour is part of the loss",
-    ),
-    (
-        "neighbouring pixels belong together",
-        ("RegionMutualInformationLoss",),
-        "windows of pixels are compared, not pixels",
-    ),
-    (
-        "some images are labelled wrongly",
-        ("RobustTLoss",),
-        "a large error grows as a logarithm; how soon is learnt",
-    ),
-    (
-        "objects of a class touch, and are to be told apart",
-        ("PartitionLoss",),
-        "it compares which pixels belong together, and a semantic network learns instances",
-    ),
-    (
-        "embeddings of a class should lie together",
-        ("TripletLoss", "CenterLoss"),
-        "they look at features, not at probabilities",
-    ),
-)
-
-#: Names that have a place of their own on the site, besides the losses.
-DOCUMENTED = (
-    "metriseg.Batch",
-    "metriseg.RegionStatistics",
-    "metriseg.region_statistics",
-    "metriseg.SegmentationLoss",
-    "metriseg.PixelLoss",
-    "metriseg.DistanceLoss",
-    "metriseg.TableLoss",
-    "metriseg.OverlapLoss",
-    "metriseg.RegionLoss",
-    "metriseg.UnknownArgumentError",
-    "metriseg.debug",
-    "metriseg.distances",
-    "metriseg.distances.distance_to",
-    "metriseg.distances.distance_transform",
-    "metriseg.distances.inside_distance",
-    "metriseg.distances.label_distance_transform",
-    "metriseg.distances.signed_distance_map",
-    "metriseg.extraction",
-    "metriseg.extraction.ClassSegments",
-    "metriseg.extraction.KNNSegments",
-    "metriseg.extraction.KernelSegments",
-    "metriseg.extraction.Segments",
-    "metriseg.extraction.SlotSegments",
-    "metriseg.extraction.group_embedding",
-    "metriseg.functional.gaussian_frequencies",
-    "metriseg.functional.kernel_partition_distance",
-    "metriseg.functional.soft_partition_distance",
-    "metriseg.losses.schedules",
-    "metriseg.losses.schedules.ConstantSchedule",
-    "metriseg.losses.schedules.CosineSchedule",
-    "metriseg.losses.schedules.LinearSchedule",
-    "metriseg.losses.schedules.StepSchedule",
-    "metriseg.partitions",
-    "metriseg.partitions.weights",
-    "metriseg.partitions.ArbitraryWeight",
-    "metriseg.partitions.ContingencyTable",
-    "metriseg.partitions.FeatureWeight",
-    "metriseg.partitions.KernelWeight",
-    "metriseg.partitions.PartitionIndex",
-    "metriseg.partitions.PowerWeight",
-    "metriseg.partitions.ProductMeasure",
-    "metriseg.partitions.SizeWeight",
-    "metriseg.partitions.UnionWeight",
-    "metriseg.partitions.UnitWeight",
-    "metriseg.partitions.adapted_rand_error",
-    "metriseg.partitions.adjusted_rand_index",
-    "metriseg.partitions.check_metric_axioms",
-    "metriseg.partitions.color_bins",
-    "metriseg.partitions.color_features",
-    "metriseg.partitions.contingency_table",
-    "metriseg.partitions.disagreement_map",
-    "metriseg.partitions.earth_movers_distance",
-    "metriseg.partitions.intensity_bins",
-    "metriseg.partitions.intensity_features",
-    "metriseg.partitions.larsen_aone_dissimilarity",
-    "metriseg.partitions.microm_distance",
-    "metriseg.partitions.mirkin_distance",
-    "metriseg.partitions.partition_distance",
-    "metriseg.partitions.partition_scores",
-    "metriseg.partitions.partition_sketch",
-    "metriseg.partitions.rand_index",
-    "metriseg.partitions.satisfies_weight_conditions",
-    "metriseg.partitions.signature_distance",
-    "metriseg.partitions.split_and_merge",
-    "metriseg.partitions.texture_bins",
-    "metriseg.partitions.texture_features",
-    "metriseg.partitions.van_dongen_distance",
-    "metriseg.partitions.variation_of_information",
-    "metriseg.partitions.weighted_partition_distance",
-)
 
 
 def loss_page(entry: Entry) -> str:
@@ -237,7 +84,7 @@ def argument_table(entry: Entry, described: dict[str, str]) -> str:
         meaning = sphinx_markup.cell(_inline(described.get(name, "")))
         allowed = Literal[entry.loss.activations] if name == "activation" else hints[name]
         rows.append((f"`{name}`", f"`{type_text(allowed)}`", default, meaning))
-    return _table(("argument", "type", "default", "meaning"), rows)
+    return table(("argument", "type", "default", "meaning"), rows)
 
 
 def promises(entry: Entry) -> str:
@@ -269,7 +116,7 @@ def promises(entry: Entry) -> str:
     if learnt:
         names = _listed([f"`{name}`" for name in learnt])
         rows.append(("learns", f"{names}: give `loss.parameters()` to the optimiser"))
-    return _table(("property", "value"), rows)
+    return table(("property", "value"), rows)
 
 
 def config_section(entry: Entry) -> str:
@@ -331,51 +178,6 @@ def source_page(path: str) -> str:
     )
 
 
-def loss_tables(entries: Iterable[Entry] = CATALOGUE.values()) -> str:
-    """All losses, a table a level."""
-    parts = []
-    for level, members in by_level(entries).items():
-        rows = [
-            (
-                f"[{entry.name}](losses/{entry.name}.md)",
-                f"`{entry.summary}`",
-                perfect(entry),
-                dimensions(entry),
-                "yes" if entry.soft_targets else "no",
-            )
-            for entry in members
-        ]
-        head = ("loss", "formula", "at a perfect prediction", "images", "soft labels")
-        parts += [f"### {level.capitalize()}: {LEVELS[level]}", _table(head, rows)]
-    return "\n\n".join(parts) + "\n"
-
-
-def guide(catalogue: dict[str, Entry] = CATALOGUE) -> str:
-    """Problems, and the losses that are made for them."""
-    rows = []
-    for problem, names, reason in GUIDE:
-        known = [f"[{name}](losses/{name}.md)" for name in names if name in catalogue]
-        if known:
-            rows.append((problem, ", ".join(known), reason))
-    return _table(("if", "look at", "because"), rows) + "\n"
-
-
-def navigation(entries: Iterable[Entry] = CATALOGUE.values()) -> str:
-    """The losses by level, for mkdocs-literate-nav."""
-    lines = []
-    for level, members in by_level(entries).items():
-        lines.append(f"- {level.capitalize()}")
-        lines += [f"    - [{entry.name}]({entry.name}.md)" for entry in members]
-    return "\n".join(lines) + "\n"
-
-
-def by_level(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
-    """The levels that have losses, in their order."""
-    entries = list(entries)
-    found = {level: [e for e in entries if e.level == level] for level in LEVELS}
-    return {level: members for level, members in found.items() if members}
-
-
 def paper(entry: Entry) -> str:
     """Authors and year, linked where the paper has an address."""
     address = sphinx_markup.paper_address(entry.source)
@@ -394,21 +196,6 @@ def dimensions(entry: Entry) -> str:
     low, high = min(entry.spatial_dimensions), max(entry.spatial_dimensions)
     words = f"{low}-D" if low == high else f"{low}-D to {high}-D"
     return words.replace("-", "\N{NON-BREAKING HYPHEN}")
-
-
-def identifier(name: str) -> str:
-    """What a loss's page is called in cross-references."""
-    return f"metriseg.{name}"
-
-
-def resolve(name: str) -> str | None:
-    """The cross-reference of a name that a docstring mentions; None where it has no page."""
-    last = name.rpartition(".")[2]
-    if last in CATALOGUE:
-        return identifier(last)
-    known = {reference.rpartition(".")[2]: reference for reference in DOCUMENTED}
-    inside = name.startswith("metriseg.") or "." not in name
-    return known.get(last) if inside else None
 
 
 def type_text(hint: Any) -> str:
@@ -456,7 +243,8 @@ def _listed(words: list[str]) -> str:
     return f"{', '.join(first)} or {last}" if first else last
 
 
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """In Markdown."""
     lines = [head, tuple("---" for _ in head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

@@ -21,8 +21,8 @@ from metriseg import (
 )
 from metriseg.batch import Activation
 from metriseg.binding import keyword
+from metriseg.composition import argument_types
 from metriseg.losses.combination import CombinedLoss
-from metriseg.options import argument_types
 
 #: The map in which a mask head says what each region is: ``(R,)`` int64.
 CATEGORY = "category"

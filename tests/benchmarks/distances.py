@@ -18,6 +18,7 @@ import torch
 from scipy import ndimage
 
 from metriseg import distances
+from metriseg.distances import host
 
 CLASSES, SIZE = 16, 512
 ROUNDS = 15
@@ -50,7 +51,7 @@ def main() -> None:
     }
     print(
         f"masks {list(masks.shape)}, classes present: {len(labels.unique())}, "
-        f"edt {'in use' if distances._edt() is not None else 'not installed'}"
+        f"edt {'in use' if host.edt_package() is not None else 'not installed'}"
     )
     results = [action() for action in contenders.values()]
     print(f"largest difference {(results[0] - results[1]).abs().max().item():.1e}")

@@ -25,7 +25,7 @@ import numpy as np
 import zarr
 
 from metriseg.partitions import adapted_rand_error, contingency_table, variation_of_information
-from metriseg.partitions.runs import regions
+from metriseg.partitions.counting.blocks import regions
 
 LARGE = 2048
 WORKERS = 2

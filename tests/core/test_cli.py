@@ -26,7 +26,10 @@ pytest.importorskip("rich", reason="rich is not installed")
 from typer.testing import CliRunner  # noqa: E402
 
 from metriseg import __main__ as programme  # noqa: E402
-from metriseg import cli  # noqa: E402
+from metriseg.cli import app  # noqa: E402
+from metriseg.cli.commands import EXPERIMENTS  # noqa: E402
+from metriseg.cli.comparison import brightness, families, within_unit  # noqa: E402
+from metriseg.cli.printing import _number  # noqa: E402
 
 PAGE = (Path(__file__).parents[2] / "docs" / "compare.md").read_text()
 RANDOM = np.random.default_rng(11)
@@ -45,7 +48,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
 
 def run(*arguments: str, code: int = 0) -> str:
     """What it prints: to stdout, or to stderr where it fails."""
-    result = CliRunner().invoke(cli.app, [*arguments], prog_name="python -m metriseg")
+    result = CliRunner().invoke(app, [*arguments], prog_name="python -m metriseg")
     assert result.exit_code == code, result.output
     assert result.exception is None or isinstance(result.exception, SystemExit)
     assert "Traceback" not in result.output
@@ -101,7 +104,7 @@ def test_the_table(files: tuple[str, str]) -> None:
     ],
 )
 def test_numbers(value: float, text: str) -> None:
-    assert cli._number(value) == text
+    assert _number(value) == text
 
 
 def test_ignored_labels(files: tuple[str, str]) -> None:
@@ -179,7 +182,7 @@ def test_weights_of_an_image(files: tuple[str, str]) -> None:
     Image.fromarray(PHOTO).save("photo.png")
     found = of_json(*files, "--weights", "photo.png")
     rows = [row for row in found["metrics"] if row["family"]]
-    assert [row["family"] for row in rows] == list(cli.families())
+    assert [row["family"] for row in rows] == list(families())
     assert rows == found["metrics"][-len(rows) :]
     for row in rows:
         value, normalized = weighted(row["family"])
@@ -196,7 +199,7 @@ def test_weights_of_a_gray_image(files: tuple[str, str]) -> None:
     found = of_json(*files, "--weights", "gray.npy", "--metric", "split")
     assert [row["family"] for row in found["metrics"]] == [
         "",
-        *(name for name in cli.families() if not name.startswith("color")),
+        *(name for name in families() if not name.startswith("color")),
     ]
 
 
@@ -213,15 +216,15 @@ def test_weights_of_a_gray_image(files: tuple[str, str]) -> None:
     ],
 )
 def test_images_of_any_type(image: NDArray[Any], expected: list[float]) -> None:
-    np.testing.assert_allclose(cli.within_unit(image), expected)
-    np.testing.assert_allclose(cli.brightness(image, 1), expected)
+    np.testing.assert_allclose(within_unit(image), expected)
+    np.testing.assert_allclose(brightness(image, 1), expected)
 
 
 def test_brightness_of_colors() -> None:
     """White is 1; pure red, green and blue add up to it."""
     primaries = np.eye(3) * 255
     colors = np.vstack([primaries, primaries.sum(0)]).astype(np.uint8)
-    np.testing.assert_allclose(cli.brightness(colors, 1), [0.299, 0.587, 0.114, 1])
+    np.testing.assert_allclose(brightness(colors, 1), [0.299, 0.587, 0.114, 1])
 
 
 def test_metrics_of_region_features(files: tuple[str, str]) -> None:
@@ -262,7 +265,7 @@ def test_equal_maps_are_at_zero_under_every_family(files: tuple[str, str]) -> No
 
 def test_the_page_has_every_family() -> None:
     table = PAGE.partition("## Weighted by an image")[2]
-    assert re.findall(r"^\| `([\w-]+)` \|", table, re.MULTILINE) == list(cli.families())
+    assert re.findall(r"^\| `([\w-]+)` \|", table, re.MULTILINE) == list(families())
 
 
 # ---------------------------------------------------------------------- what is refused
@@ -330,7 +333,8 @@ def test_python_m_metriseg(files: tuple[str, str]) -> None:
 @pytest.mark.parametrize("package", ["typer", "rich"])
 def test_without_the_extra(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What sys.exit is given as text goes to stderr, and the code is 1."""
-    monkeypatch.delitem(sys.modules, "metriseg.cli")
+    for name in [name for name in sys.modules if name.startswith("metriseg.cli")]:
+        monkeypatch.delitem(sys.modules, name)
     for name in [name for name in sys.modules if name.partition(".")[0] == package]:
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(SystemExit) as left:
@@ -354,21 +358,21 @@ def test_the_page_shows_what_is_printed(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_reproduce_lists_experiments() -> None:
-    result = CliRunner().invoke(cli.app, ["reproduce"])
+    result = CliRunner().invoke(app, ["reproduce"])
     assert result.exit_code == 0
-    assert [line.split()[0] for line in result.stdout.splitlines()] == list(cli.EXPERIMENTS)
-    for name in cli.EXPERIMENTS:
+    assert [line.split()[0] for line in result.stdout.splitlines()] == list(EXPERIMENTS)
+    for name in EXPERIMENTS:
         assert callable(importlib.import_module(f"metriseg.experiments.{name}").main)
 
 
 def test_reproduce_passes_options_on() -> None:
     """The experiment's own help, not that of the command."""
-    result = CliRunner().invoke(cli.app, ["reproduce", "bsds500", "--help"])
+    result = CliRunner().invoke(app, ["reproduce", "bsds500", "--help"])
     assert result.exit_code == 0
     assert "--output" in result.stdout
 
 
 def test_an_unknown_experiment() -> None:
-    result = CliRunner().invoke(cli.app, ["reproduce", "bsds50"])
+    result = CliRunner().invoke(app, ["reproduce", "bsds50"])
     assert result.exit_code == 2
     assert "did you mean bsds500?" in result.stderr

@@ -10,12 +10,14 @@ import pytest
 import torch
 from scipy import ndimage
 
-from metriseg import distances
 from metriseg.distances import (
     distance_to,
     distance_transform,
+    envelopes,
+    host,
     inside_distance,
     label_distance_transform,
+    operators,
     signed_distance_map,
 )
 from reference import boundary as reference
@@ -32,20 +34,20 @@ ONE_ROUNDING = {"rtol": 4e-16, "atol": 0.0}
 @pytest.fixture(params=["edt", "scipy", "torch"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """With the package edt, without it, and as on an accelerator, for masks."""
-    if request.param == "edt" and distances._edt() is None:
+    if request.param == "edt" and host.edt_package() is None:
         pytest.skip("edt is not installed (pip install 'metriseg[fast]')")
     if request.param != "edt":
-        monkeypatch.setattr(distances, "_edt", lambda: None)
+        monkeypatch.setattr(host, "edt_package", lambda: None)
     if request.param == "torch":
-        monkeypatch.setattr(distances, "_of_masks", of_masks_on_an_accelerator)
-        monkeypatch.setattr(distances, "_within_labels", labels_on_an_accelerator)
+        monkeypatch.setattr(operators, "_of_masks", of_masks_on_an_accelerator)
+        monkeypatch.setattr(host, "within_labels", labels_on_an_accelerator)
     return request.param
 
 
 def of_masks_on_an_accelerator(
     mask: torch.Tensor, steps: list[float], dtype: torch.dtype
 ) -> torch.Tensor:
-    return distances._envelopes(mask, steps).sqrt().to(dtype)
+    return envelopes.squared_distances(mask, steps).sqrt().to(dtype)
 
 
 def labels_on_an_accelerator(
@@ -53,7 +55,7 @@ def labels_on_an_accelerator(
 ) -> torch.Tensor:
     if valid is not None:
         pytest.skip("on an accelerator ignored pixels go through masks")
-    return distances._label_envelopes(labels, steps).sqrt()
+    return envelopes.squared_label_distances(labels, steps).sqrt()
 
 
 def random_masks(dimensions: int, share: float, classes: int = 3) -> torch.Tensor:
@@ -205,9 +207,15 @@ def test_label_envelopes_take_several_steps(monkeypatch: pytest.MonkeyPatch) -> 
     """Few values at once: the same numbers."""
     labels, masks = blobs(3), random_masks(3, 0.9)
     steps = [1.0, 4.0, 2.0]
-    whole = distances._label_envelopes(labels, steps), distances._envelopes(masks, steps)
-    monkeypatch.setattr(distances, "STEP_VALUES", 200)
-    parts = distances._label_envelopes(labels, steps), distances._envelopes(masks, steps)
+    whole = (
+        envelopes.squared_label_distances(labels, steps),
+        envelopes.squared_distances(masks, steps),
+    )
+    monkeypatch.setattr(envelopes, "STEP_VALUES", 200)
+    parts = (
+        envelopes.squared_label_distances(labels, steps),
+        envelopes.squared_distances(masks, steps),
+    )
     assert all(torch.equal(a, b) for a, b in zip(whole, parts, strict=True))
 
 

@@ -19,6 +19,8 @@ import pytest
 import torch
 
 import loss_pages
+import overview
+import references
 import repository
 import snippets
 import sphinx_markup
@@ -175,7 +177,7 @@ def test_detectron2_builds_the_snippet(entry: Entry) -> None:
 
 def test_the_tables_have_every_loss_once() -> None:
     """In a row of five cells each, and once in the navigation."""
-    tables, navigation = loss_pages.loss_tables(), loss_pages.navigation()
+    tables, navigation = overview.loss_tables(), overview.navigation()
     for row in re.findall(r"^\|.*\|$", tables, re.MULTILINE):
         assert re.sub(r"`[^`]*`", "", row).count("|") == 6, row
     for name in CATALOGUE:
@@ -185,14 +187,14 @@ def test_the_tables_have_every_loss_once() -> None:
 
 def test_every_problem_of_the_guide_has_a_loss() -> None:
     """Of those that the catalogue has, or may have one day."""
-    guide = loss_pages.guide()
-    for _, names, _ in loss_pages.GUIDE:
+    guide = overview.guide()
+    for _, names, _ in overview.GUIDE:
         assert names
         assert all((f"(losses/{name}.md)" in guide) == (name in CATALOGUE) for name in names)
 
 
 def test_documented_names_exist() -> None:
-    for reference in loss_pages.DOCUMENTED:
+    for reference in references.DOCUMENTED:
         module, _, name = reference.rpartition(".")
         try:
             importlib.import_module(reference)

@@ -10,6 +10,8 @@ import torch
 
 import metriseg
 from metriseg import distances
+from metriseg.distances import host
+from metriseg.distances.envelopes import squared_distances
 from reference import hausdorff
 from reference.batches import IGNORE, random_labels, random_logits
 
@@ -46,7 +48,7 @@ def test_field(
     if backend == "edt":
         pytest.importorskip("edt", reason="edt isn't installed")
     else:
-        monkeypatch.setattr(distances, "_edt", lambda: None)
+        monkeypatch.setattr(host, "edt_package", lambda: None)
     labels = random_labels(4, dimensions)
     masks = torch.nn.functional.one_hot(labels, 4).movedim(-1, 1) > 0
     if kind == "exclusive":
@@ -71,8 +73,8 @@ def test_field_by_envelopes(ignore: float, monkeypatch: pytest.MonkeyPatch) -> N
     valid = random_labels(4, ignore=ignore) != IGNORE
     expected = distances.distance_field(masks, valid=valid)
     inside, outside = masks & valid[:, None], ~masks & valid[:, None]
-    found = torch.where(inside, distances._envelopes(~outside, [1.0, 1.0]), 0.0)
-    found = torch.where(outside, distances._envelopes(~inside, [1.0, 1.0]), found)
+    found = torch.where(inside, squared_distances(~outside, [1.0, 1.0]), 0.0)
+    found = torch.where(outside, squared_distances(~inside, [1.0, 1.0]), found)
     torch.testing.assert_close(found.sqrt(), expected)
 
 

@@ -16,12 +16,12 @@ from torch import Tensor
 import metriseg
 import sphinx_markup
 from metriseg.catalogue import Entry
+from metriseg.composition import argument_types
 from metriseg.losses.base import RegionLoss
 from metriseg.options import (
     LossOptions,
     RegionOptions,
     SmoothOption,
-    argument_types,
     chosen_options,
     default_options,
 )

@@ -19,15 +19,14 @@ from hypothesis import strategies as st
 from metriseg.partitions import (
     MEASURES,
     ContingencyTable,
-    contingency,
     contingency_table,
     grouping,
-    runs,
 )
+from metriseg.partitions.counting import arrays, ignored_labels, tensors
 from reference import partitions as reference
 
 LARGEST = 2**63 - 1
-NOTHING = contingency.ignored_labels(None)
+NOTHING = ignored_labels(None)
 
 #: A byte's labels, and names at the ends of what an int64 holds.
 DTYPES = (
@@ -53,11 +52,11 @@ def random_maps(
 def on_an_accelerator(x: Any, y: Any, **given: Any) -> ContingencyTable:
     """The path of accelerators, on tensors of the CPU."""
     table = ContingencyTable()
-    dropped = contingency.ignored_labels(given.pop("ignore", None))
+    dropped = ignored_labels(given.pop("ignore", None))
     weight, features = given.pop("weight", None), given.pop("features", None)
     assert not given
     x = x if isinstance(x, torch.Tensor) else torch.as_tensor(x)
-    for cells in runs.cells_of_tensors(x, y, weight, features, dropped):
+    for cells in tensors.cells_of_tensors(x, y, weight, features, dropped):
         table._add(cells)
     return table
 
@@ -264,20 +263,20 @@ def test_blocks(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = np.repeat(random_maps((40,)), 5, axis=1)
     weight = np.random.default_rng(0).integers(4, size=(2, 200)).astype(float)
     whole = contingency_table(x, y), contingency_table(x, y, weight=weight, features=weight)
-    monkeypatch.setattr(runs, "BLOCK", block)
-    monkeypatch.setattr(runs, "ACCELERATOR_BLOCK", block)
+    monkeypatch.setattr(arrays, "BLOCK", block)
+    monkeypatch.setattr(tensors, "BLOCK", block)
     for build in (contingency_table, on_an_accelerator):
         parts = build(x, y), build(x, y, weight=weight, features=weight)
         assert parts == whole
 
 
 def test_pending_entries_are_merged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contingency, "PENDING", 3)
+    monkeypatch.setattr(grouping, "PENDING", 3)
     x, y = random_maps((60,))
     table = ContingencyTable()
     for part in np.split(np.stack([x, y]), 20, axis=1):
         table.update(part[0], part[1])
-        assert sum(len(cells.x) for cells in table._pending) <= 64
+        assert sum(len(cells.x) for cells in table._sum._pending) <= 64
     assert table == contingency_table(x, y)
 
 
@@ -341,7 +340,7 @@ def test_adding_leaves_the_parts_alone() -> None:
 
 def test_bad_input_leaves_a_table_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also when it is found in a later block."""
-    monkeypatch.setattr(runs, "BLOCK", 2)
+    monkeypatch.setattr(arrays, "BLOCK", 2)
     table = contingency_table([0, 1], [0, 0])
     before = copy.deepcopy(table)
     with pytest.raises(ValueError, match="x must hold labels that are not negative"):

@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 import torch
 
-from metriseg.partitions import ContingencyTable, chunked, contingency_table, runs
-from metriseg.partitions.chunked import FAN_IN
+from metriseg.partitions import ContingencyTable, contingency_table
+from metriseg.partitions.counting import arrays, blocks, chunked
+from metriseg.partitions.counting.chunked import FAN_IN
 
 da = pytest.importorskip("dask.array", reason="needs the extra scale")
 zarr = pytest.importorskip("zarr", reason="needs the extra scale")
@@ -316,14 +317,14 @@ def test_dask_holds_the_chunks_at_work_alone() -> None:
 )
 def test_blocks_are_whole_rows(shape: tuple[int, ...], pixels: int, block: tuple[int, ...]) -> None:
     """4096^2: 65,536 / 4096 = 16 rows; 70,000 pixels a row: two equal parts."""
-    assert runs.block_shape(shape, pixels) == block
+    assert blocks.block_shape(shape, pixels) == block
 
 
 @pytest.mark.parametrize("shape", [(7,), (5, 6), (3, 4, 5), ()])
 @pytest.mark.parametrize("pixels", [1, 4, 11, 1000])
 def test_regions_hold_every_pixel_once(shape: tuple[int, ...], pixels: int) -> None:
     seen = np.zeros(shape, int)
-    for region in runs.regions(shape, runs.block_shape(shape, pixels)):
+    for region in blocks.regions(shape, blocks.block_shape(shape, pixels)):
         assert seen[region].size <= pixels
         seen[region] += 1
     assert (seen == 1).all()
@@ -338,7 +339,7 @@ def test_every_order_of_memory_gives_the_same_table(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The arrays laid out by other axes, and seen in the same shape; blocks of a few pixels."""
-    monkeypatch.setattr(runs, "BLOCK", 50)
+    monkeypatch.setattr(arrays, "BLOCK", 50)
     back = np.argsort(axes)
     turned = np.ascontiguousarray(x.transpose(axes)).transpose(back)
     assert turned.shape == x.shape

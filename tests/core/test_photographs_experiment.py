@@ -13,9 +13,7 @@ import torch
 from scipy import io
 
 from metriseg.data.bsds500 import BSDS500
-from metriseg.experiments import photographs as experiment
-from metriseg.experiments import photographs_networks as networks
-from metriseg.experiments import photographs_regions as regions
+from metriseg.experiments.photographs import command, comparison, main, methods, networks, regions
 from metriseg.partitions import contingency_table
 
 ROOT = os.environ.get("METRISEG_DATA")
@@ -142,7 +140,7 @@ def test_tables_of_merged_pieces() -> None:
     merged = draw.integers(0, 3, int(pieces.max()) + 1)
     for table, human in zip(regions.Counted(pieces, people).tables_of(merged), people, strict=True):
         expected = contingency_table(merged[pieces], human)
-        for aim in experiment.AIMS.values():
+        for aim in comparison.AIMS.values():
             assert aim(table) == pytest.approx(aim(expected))
 
 
@@ -154,11 +152,12 @@ def test_miniature(
     One segment splits nothing and single pixels merge nothing; two humans who differ by a roll of
     one column are nearer than either.
     """
-    for name, fewer in (("SHOWN", (0, 2)), ("SMALL", (0.05,)), ("SHARE", (0.4,))):
-        monkeypatch.setattr(experiment, name, fewer)
+    monkeypatch.setattr(command, "SHOWN", (0, 2))
+    monkeypatch.setattr(methods, "SMALL", (0.05,))
+    monkeypatch.setattr(methods, "SHARE", (0.4,))
     output = tmp_path / "tables"
     steps = ["--steps", "4", "--boundary-steps", "4", "--alone"]
-    experiment.main(["--data", str(small), "--output", str(output), *steps])
+    main(["--data", str(small), "--output", str(output), *steps])
     assert capsys.readouterr().out == (output / "photographs.md").read_text()
     with (output / "photographs.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -202,7 +201,7 @@ def test_missing_scikit_image_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 @needs_data
 def test_split_of_the_photographs() -> None:
     """70 to train on, 30 to test, none in both."""
-    chosen = experiment.split(BSDS500())
+    chosen = comparison.split(BSDS500())
     assert (len(chosen.train), len(chosen.test)) == (70, 30)
     assert not {one.name for one in chosen.train} & {one.name for one in chosen.test}
     one = networks.halved(chosen.test[0])

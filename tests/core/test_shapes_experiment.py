@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from metriseg.experiments import shapes as experiment
-from metriseg.experiments import shapes_figures as figures
-from metriseg.experiments.shapes_methods import (
+from metriseg.experiments.shapes import command, comparison, figures, main
+from metriseg.experiments.shapes.methods import (
     BASELINES,
     METHODS,
     Images,
@@ -23,12 +22,12 @@ from metriseg.experiments.shapes_methods import (
 )
 from metriseg.extraction import KNNSegments
 
-TINY = experiment.Settings(steps=3, batch=2, images=4, fresh=3, width=1, side=40)
+TINY = comparison.Settings(steps=3, batch=2, images=4, fresh=3, width=1, side=40)
 
 
 @pytest.fixture(scope="module")
-def results() -> experiment.Results:
-    return experiment.run(["cross-entropy", "gumbel", "soft", "kernel"], TINY, [0, 1])
+def results() -> comparison.Results:
+    return comparison.run(["cross-entropy", "gumbel", "soft", "kernel"], TINY, [0, 1])
 
 
 def perfect_output(name: str, truth: Images) -> torch.Tensor:
@@ -57,7 +56,7 @@ def test_method_is_content_with_a_perfect_output(name: str) -> None:
     output = perfect_output(name, truth)
     method = METHODS[name]
     assert output.shape[1] == method.channels
-    measured = experiment.measure(method.segments(output), truth.instances.numpy())
+    measured = comparison.measure(method.segments(output), truth.instances.numpy())
     assert list(measured.values()) == [0, 0, 0, 0]
     torch.manual_seed(0)
     assert abs(float(method.loss(output, truth))) < (0.02 if name == "kernel" else 1e-4)
@@ -96,8 +95,8 @@ def test_specks_go_to_what_is_nearest() -> None:
     labels[3:5, 3] = 2
     labels[0, 7] = 3
     assert (without_specks(labels, least=5) == expected).all()
-    assert experiment.count_objects(labels, least=1) == 3
-    assert experiment.count_objects(labels, least=3) == 1
+    assert comparison.count_objects(labels, least=1) == 3
+    assert comparison.count_objects(labels, least=3) == 1
     one = np.arange(4).reshape(2, 2)
     assert (without_specks(one) == one).all()
 
@@ -110,37 +109,37 @@ def test_measures_of_everything_in_one_segment() -> None:
     """
     truth = np.zeros((1, 8, 8), np.int64)
     truth[:, 4:] = 1
-    measured = experiment.measure(np.zeros_like(truth), truth)
+    measured = comparison.measure(np.zeros_like(truth), truth)
     assert measured["partition distance"] == pytest.approx(0.5)
     assert measured["VI (nats)"] == pytest.approx(math.log(2))
-    assert measured[experiment.COUNT] == 1
+    assert measured[comparison.COUNT] == 1
 
 
-def test_trainings_have_the_same_images_and_begin_alike(results: experiment.Results) -> None:
+def test_trainings_have_the_same_images_and_begin_alike(results: comparison.Results) -> None:
     """One seed, one network: outputs before training are those of a network made anew."""
     for name, trained in results.trained.items():
-        network = experiment.new_network(METHODS[name], TINY, seed=0)
-        before = experiment.outputs(network, results.shown.images)
+        network = comparison.new_network(METHODS[name], TINY, seed=0)
+        before = comparison.outputs(network, results.shown.images)
         assert torch.equal(trained.looks[0], before)
-        after = experiment.outputs(trained.network, results.shown.images)
+        after = comparison.outputs(trained.network, results.shown.images)
         assert torch.equal(trained.looks[TINY.steps], after)
         assert not torch.equal(before, after)
 
 
-def test_results_are_reproducible(results: experiment.Results) -> None:
-    again = experiment.run(["gumbel"], TINY, [0])
+def test_results_are_reproducible(results: comparison.Results) -> None:
+    again = comparison.run(["gumbel"], TINY, [0])
     assert again.rows[0].scores[0] == results.rows[1].scores[0]
 
 
-def test_table_holds_the_results(results: experiment.Results) -> None:
+def test_table_holds_the_results(results: comparison.Results) -> None:
     """Each cell is the mean over the two seeds and half of sqrt(2) times their difference."""
-    text = experiment.report(results)
+    text = comparison.report(results)
     table = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")][2:]
     assert [cells[0].removeprefix("| ") for cells in table] == [
         *results.trained,
         "one segment",
     ]
-    names = [*experiment.SCORES.values(), experiment.COUNT]
+    names = [*comparison.SCORES.values(), comparison.COUNT]
     for cells, row in zip(table[:-1], results.rows, strict=True):
         for cell, score in zip(cells[2:], names, strict=False):
             first, second = (one[score] for one in row.scores)
@@ -149,20 +148,20 @@ def test_table_holds_the_results(results: experiment.Results) -> None:
             assert deviation == pytest.approx(abs(first - second) / math.sqrt(2), abs=0.006)
 
 
-def rows_of(**found: tuple[float, float]) -> experiment.Results:
+def rows_of(**found: tuple[float, float]) -> comparison.Results:
     """Results of one seed: partition distance and error of the count; a single segment's 0.3, 3."""
-    names = (experiment.SCORES["normalized_partition_distance"], experiment.COUNT)
+    names = (comparison.SCORES["normalized_partition_distance"], comparison.COUNT)
     rows = [
-        experiment.Row(name, [dict(zip(names, values, strict=True))], 0.0)
+        comparison.Row(name, [dict(zip(names, values, strict=True))], 0.0)
         for name, values in {**found, "one segment": (0.3, 3.0)}.items()
     ]
     shown = Images(*[torch.empty(0)] * 3)
-    return experiment.Results(rows[:-1], rows[-1], {}, shown, TINY, (0,))
+    return comparison.Results(rows[:-1], rows[-1], {}, shown, TINY, (0,))
 
 
 def test_verdict_compares_with_the_best_baseline_and_with_nothing() -> None:
     """Dice is the nearest baseline, cross-entropy the one that counts best."""
-    lines = experiment.verdict(
+    lines = comparison.verdict(
         rows_of(
             **{
                 "cross-entropy": (0.1, 0.5),
@@ -213,7 +212,7 @@ def test_command_writes_the_table_it_prints_and_the_figures(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = "--steps 4 --batch 2 --images 4 --fresh 2 --width 1 --side 40 --methods dice soft"
-    experiment.main([*words.split(), "--output", str(tmp_path), "--seed", "3"])
+    main([*words.split(), "--output", str(tmp_path), "--seed", "3"])
     printed = capsys.readouterr()
     assert (tmp_path / "table.md").read_text() == printed.out
     assert "soft, seed 3: step 4 of 4" in printed.err
@@ -225,13 +224,13 @@ def test_command_writes_the_table_it_prints_and_the_figures(
 def test_full_form_has_three_seeds_and_more_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = {}
 
-    def run(methods: list[str], settings: experiment.Settings, seeds: list[int]) -> None:
+    def run(methods: list[str], settings: comparison.Settings, seeds: list[int]) -> None:
         seen.update(methods=methods, steps=settings.steps, seeds=seeds)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(experiment, "run", run)
+    monkeypatch.setattr(command, "run", run)
     with pytest.raises(KeyboardInterrupt):
-        experiment.main(["--full", "--seed", "4"])
+        main(["--full", "--seed", "4"])
     assert seen["seeds"] == [4, 5, 6]
-    assert seen["steps"] > experiment.Settings().steps
+    assert seen["steps"] > comparison.Settings().steps
     assert seen["methods"] == list(METHODS)

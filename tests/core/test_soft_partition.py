@@ -13,9 +13,9 @@ from metriseg.functional import (
     SparseAssignment,
     gaussian_frequencies,
     kernel_partition_distance,
-    partition_kernel,
     soft_partition_distance,
 )
+from metriseg.functional.partition import kernel
 from metriseg.partitions import contingency_table, partition_distance
 from reference import partitions as reference
 
@@ -513,8 +513,8 @@ def test_blocks_give_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
         return value.detach(), f.grad
 
     whole = both()
-    monkeypatch.setattr(partition_kernel, "_HELD", IMAGES * 5 * 4 * 5)
-    assert len(list(partition_kernel._blocks(embeddings(), frequencies))) == 3
+    monkeypatch.setattr(kernel, "_HELD", IMAGES * 5 * 4 * 5)
+    assert len(list(kernel._blocks(embeddings(), frequencies))) == 3
     torch.testing.assert_close(both(), whole)
 
 

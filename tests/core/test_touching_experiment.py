@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from metriseg.data.shapes import ShapesDataset
-from metriseg.experiments import touching, touching_methods
-from metriseg.experiments.touching_picture import BACKGROUND, COLORS, embedding_colors, painted
+from metriseg.experiments.touching import comparison, main, methods
+from metriseg.experiments.touching.picture import BACKGROUND, COLORS, embedding_colors, painted
 from metriseg.losses import PartitionLoss
 from metriseg.models import UNet
 from metriseg.partitions import contingency_table, partition_distance
@@ -29,10 +29,10 @@ def certain(classes: np.ndarray, channels: int) -> torch.Tensor:
     return 20.0 * logits.movedim(-1, 0).float()
 
 
-def perfect(method: touching_methods.Method) -> torch.Tensor:
+def perfect(method: methods.Method) -> torch.Tensor:
     """The output that the method's loss asks for."""
     if method.channels == 3:
-        classes = touching_methods.three_classes(torch.from_numpy(TRUTH)[None])[0]
+        classes = methods.three_classes(torch.from_numpy(TRUTH)[None])[0]
         return certain(classes.numpy(), 3)
     foreground = certain((TRUTH > 0).astype(np.int64), 2)
     if method.channels == 2:
@@ -44,14 +44,14 @@ def test_three_classes() -> None:
     """Of 4 x 5 pixels within 6 x 7 the inner 2 x 3 are the inside; an image's border is no edge."""
     truth = torch.zeros(1, 6, 7, dtype=torch.int64)
     truth[0, 1:5, 1:6] = 1
-    found = touching_methods.three_classes(truth)
+    found = methods.three_classes(truth)
     assert found[0, 2:4, 2:5].eq(1).all()
     assert [int((found == k).sum()) for k in range(3)] == [42 - 20, 6, 14]
-    assert touching_methods.three_classes(torch.ones(1, 3, 3, dtype=torch.int64)).eq(1).all()
+    assert methods.three_classes(torch.ones(1, 3, 3, dtype=torch.int64)).eq(1).all()
 
 
-@pytest.mark.parametrize("method", touching_methods.methods(), ids=lambda one: one.name)
-def test_a_perfect_output_gives_the_truth(method: touching_methods.Method) -> None:
+@pytest.mark.parametrize("method", methods.methods(), ids=lambda one: one.name)
+def test_a_perfect_output_gives_the_truth(method: methods.Method) -> None:
     """But for what classes alone can't say: components of the foreground join what touches.
 
     Two objects of 120 pixels in 1,536 that become one: 2 * 120 * 120 ordered pairs of 1,536² are
@@ -74,9 +74,9 @@ def test_tiny_pieces_join_what_they_touch() -> None:
     found = TRUTH.copy()
     found[8, 8:11] = 7
     found[0, 40:43] = 8
-    joined = touching_methods._finished(found, True, 10)
+    joined = methods._finished(found, True, 10)
     assert partition_distance(contingency_table(TRUTH, joined)) == 0
-    kept = touching_methods._finished(found, True, 1)
+    kept = methods._finished(found, True, 1)
     assert partition_distance(contingency_table(found, kept)) == 0
 
 
@@ -86,16 +86,16 @@ def test_two_discs_are_parted_by_the_distance(height: float) -> None:
     rows, columns = np.mgrid[:24, :40]
     discs = [(rows - 12) ** 2 + (columns - c) ** 2 <= 64 for c in (12, 26)]
     output = certain((discs[0] | discs[1]).astype(np.int64), 2)
-    found = touching_methods._flooded_distance(output, height=height)
+    found = methods._flooded_distance(output, height=height)
     assert len(np.unique(found)) == 3
     assert found[12, 8] != found[12, 30]
 
 
 def test_errors_by_hand() -> None:
     """Joining two of three objects: one too few, and nothing wrong with the background."""
-    assert touching.errors(TRUTH, TRUTH) == (0, 0, 0, 0, 0)
+    assert comparison.errors(TRUTH, TRUTH) == (0, 0, 0, 0, 0)
     found = np.where(TRUTH == 2, 1, TRUTH)
-    distance, _, error, of_objects, number = touching.errors(found, TRUTH)
+    distance, _, error, of_objects, number = comparison.errors(found, TRUTH)
     assert distance == pytest.approx(2 * 120 * 120 / TRUTH.size**2)
     assert number == 1
     assert of_objects > error > 0
@@ -103,7 +103,7 @@ def test_errors_by_hand() -> None:
 
 def test_what_touches_is_counted() -> None:
     """The rectangles share a side of 12 pixels."""
-    assert touching.contact(TRUTH) == 12
+    assert comparison.contact(TRUTH) == 12
 
 
 def test_colors_follow_the_truth() -> None:
@@ -130,8 +130,8 @@ def test_embedding_colors(dimension: int) -> None:
 
 def test_all_settings_train() -> None:
     """Every variation's loss has a finite gradient."""
-    scenes = touching.draw_scenes(2, 0)
-    for method in touching.variations():
+    scenes = comparison.draw_scenes(2, 0)
+    for method in comparison.variations():
         network = UNet(3, method.channels, width=2, coordinates=True)
         method.objective(network(scenes.images), scenes.instances).backward()
         assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
@@ -140,22 +140,22 @@ def test_all_settings_train() -> None:
 def test_the_experiment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Two steps of a narrow network: the files are there, and hold a row a way and seed."""
     sizes = ["--seeds", "2", "--steps", "2", "--width", "2", "--validation", "1", "--test", "1"]
-    touching.main(["--output", str(tmp_path), *sizes])
+    main(["--output", str(tmp_path), *sizes])
     printed = capsys.readouterr().out
     with (tmp_path / "touching.csv").open() as file:
         rows = list(csv.DictReader(file))
-    ways = [(one.name, way) for one in touching_methods.methods() for way in one.ways]
+    ways = [(one.name, way) for one in methods.methods() for way in one.ways]
     assert {(row["method"], row["way"], row["seed"]) for row in rows} == {
         (*names, seed) for names in ways for seed in "01"
     }
-    assert printed.count("±") == len(ways) * len(touching.COLUMNS)
+    assert printed.count("±") == len(ways) * len(comparison.COLUMNS)
     assert (tmp_path / "touching.md").read_text() == printed
     assert (tmp_path / "touching.png").stat().st_size > 1000
 
 
 def test_the_same_seed_trains_the_same() -> None:
-    scenes, (method, *_) = touching.draw_scenes(16, 0), touching_methods.methods()
-    first, second = (touching.train(method, scenes, seed=3, width=2) for _ in range(2))
+    scenes, (method, *_) = comparison.draw_scenes(16, 0), methods.methods()
+    first, second = (comparison.train(method, scenes, seed=3, width=2) for _ in range(2))
     for one, other in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.equal(one, other)
 
@@ -197,5 +197,5 @@ def two_boxes(count: int, side: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_the_data_need_it() -> None:
     """Objects of one colour touch in most images: components of the true classes join some."""
-    data = ShapesDataset(20, size=touching.SIZE, seed=touching.TEST_SEED)
-    assert sum(touching.contact(one.instances.numpy()) > 0 for one in data) > 10
+    data = ShapesDataset(20, size=comparison.SIZE, seed=comparison.TEST_SEED)
+    assert sum(comparison.contact(one.instances.numpy()) > 0 for one in data) > 10

@@ -9,8 +9,11 @@ from metriseg import validation
 from metriseg.batch import Batch
 from metriseg.extraction.base import Segments
 from metriseg.extraction.grouping import group_embedding
-from metriseg.functional.partition import Form
-from metriseg.functional.partition_kernel import gaussian_frequencies, kernel_partition_distance
+from metriseg.functional.partition import (
+    Form,
+    gaussian_frequencies,
+    kernel_partition_distance,
+)
 
 __all__ = ["KernelSegments"]
 

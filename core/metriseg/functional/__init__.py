@@ -14,7 +14,6 @@ from metriseg.functional.jaccard_metric import *
 from metriseg.functional.lovasz import *
 from metriseg.functional.mutual_information import *
 from metriseg.functional.partition import *
-from metriseg.functional.partition_kernel import *
 from metriseg.functional.pixel import *
 from metriseg.functional.power import *
 from metriseg.functional.region import *

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from metriseg import validation
 from metriseg.batch import Activation, Batch, full_precision
+from metriseg.composition import compose
 from metriseg.options import (
     Classes,
     DistanceOptions,
@@ -21,7 +22,6 @@ from metriseg.options import (
     Reduction,
     RegionOptions,
     chosen_options,
-    compose,
 )
 from metriseg.reduction import (
     beside_classes,
@@ -48,7 +48,7 @@ class SegmentationLoss(nn.Module, abc.ABC):
     A subclass holds hyper-parameters, each under the name of its constructor argument, and says in
     :meth:`evaluate` what the loss is and in :meth:`reduced` how its values become one. Options that
     losses share are passed on, ``**options: Unpack[LossOptions]``, and composed into signature and
-    docstring of the subclass (:mod:`metriseg.options`).
+    docstring of the subclass (:mod:`metriseg.composition`).
 
     Args:
         activation: "softmax", "sigmoid" (one channel, or one question a class) or "identity".

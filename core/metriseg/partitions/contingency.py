@@ -7,75 +7,24 @@ or of the ranks of a process group add up to exactly the table of the whole.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
-from metriseg.partitions.grouping import Cells, concatenate, group
-from metriseg.partitions.runs import (
-    cells_of_arrays,
-    cells_of_tensors,
-    given_cells,
-    is_chunked,
-)
+from metriseg.partitions.counting import Ignore, counted_cells, given_cells, ignored_labels
+from metriseg.partitions.grouping import Cells, CellSum, added_up, group
+from metriseg.partitions.stack import TableStack
+from metriseg.partitions.table import Measured, Signatures, sum_by
 
-Ignore: TypeAlias = int | Collection[int] | Mapping[str, int | Collection[int]] | None
+__all__ = ["ContingencyTable", "contingency_table"]
 
-#: Pending values are merged when they are more than this, and more than the table's.
-PENDING = 1 << 20
-#: What a part that waits counts for beside its values.
-PART = 64
 #: The most entries that :meth:`ContingencyTable.to_dense` writes without being asked for more.
 DENSE = 1 << 26
 
 
-class Signatures(NamedTuple):
-    """Sizes ``(m,)`` and mean features ``(m, F)`` of the regions of x, and those of y."""
-
-    x_sizes: NDArray[Any]
-    x_features: NDArray[np.float64]
-    y_sizes: NDArray[Any]
-    y_features: NDArray[np.float64]
-
-
-class _Needs:
-    """What a formula asks of a table, or of a stack of them."""
-
-    @property
-    def values(self) -> NDArray[Any]:
-        raise NotImplementedError
-
-    @property
-    def is_count(self) -> bool:
-        """Whether it counts pixels."""
-        return bool(self.values.dtype == np.int64)
-
-    @property
-    def measures(self) -> int:
-        """How many measures the cells carry."""
-        return 1 if self.values.ndim == 1 else self.values.shape[1]
-
-    def one_measure(self, who: str) -> None:
-        """Raise where a formula is of one measure and the table has several."""
-        if self.values.ndim != 1:
-            raise ValueError(
-                f"{who} takes a table of one measure, got {self.measures}: choose one with"
-                " table.measure(i)"
-            )
-
-    def counts(self, who: str) -> None:
-        """Raise where a formula counts pairs of pixels and the table holds weights."""
-        self.one_measure(who)
-        if not self.is_count:
-            raise ValueError(
-                f"{who} counts pairs of pixels: it needs a table of counts, made without weight"
-            )
-
-
-class ContingencyTable(_Needs):
+class ContingencyTable(Measured):
     r"""Sparse table :math:`C_{kl} = \mu(x_k \cap y_l)` of two partitions, additive.
 
     Made by :func:`contingency_table`; ``ContingencyTable()`` is the empty table, to be filled by
@@ -100,14 +49,21 @@ class ContingencyTable(_Needs):
     """
 
     def __init__(self) -> None:
-        self._cells: Cells | None = None
-        self._pending: list[Cells] = []
-        self._waiting = 0
+        self._sum = CellSum()
         self._derived: dict[str, Any] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """The entries alone, merged: what a copy or another process needs."""
-        return {"_cells": self._compact(), "_pending": [], "_waiting": 0, "_derived": {}}
+        return {"_cells": self._sum.total()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._start(state["_cells"])
+
+    def _start(self, cells: Cells | None) -> None:
+        """Hold these entries, and nothing else."""
+        self._sum, self._derived = CellSum(), {}
+        if cells is not None:
+            self._sum.add(cells)
 
     # Filling it
 
@@ -122,20 +78,12 @@ class ContingencyTable(_Needs):
         progress: bool = False,
     ) -> ContingencyTable:
         """Add the pixels of two label maps, in place; arguments as in :func:`contingency_table`."""
-        dropped = ignored_labels(ignore)
+        ignored = ignored_labels(ignore)
         # apart at first, so that bad input leaves this table as it was
-        part = ContingencyTable()
-        if any(is_chunked(one) for one in (x, y, weight, features)):
-            from metriseg.partitions.chunked import add_chunks
-
-            return self.merge(add_chunks(part, x, y, weight, features, dropped, progress))
-        if _on_accelerator(x):
-            read = cells_of_tensors(x, y, weight, features, dropped)
-        else:
-            read = cells_of_arrays(x, y, weight, features, dropped, progress)
-        for cells in read:
-            part._add(cells)
-        return self.merge(part)
+        part = added_up(counted_cells(x, y, weight, features, ignored, progress))
+        if part is not None:
+            self._add(part)
+        return self
 
     def merge(self, other: ContingencyTable) -> ContingencyTable:
         """Add another table, in place.
@@ -146,7 +94,7 @@ class ContingencyTable(_Needs):
         """
         if not isinstance(other, ContingencyTable):
             raise ValueError(f"other must be a ContingencyTable, got {type(other).__name__}")
-        cells = other._compact()
+        cells = other._sum.total()
         if cells is not None:
             self._add(cells)
         return self
@@ -168,30 +116,16 @@ class ContingencyTable(_Needs):
         """
         from metriseg.partitions.collective import gather_cells
 
-        gathered = gather_cells(self._compact(), group)
+        gathered = gather_cells(self._sum.total(), group)
         if gathered is not None:
-            self._cells, self._pending, self._waiting, self._derived = None, [], 0, {}
+            self._start(None)
             for cells in gathered:
                 self._add(cells)
         return self
 
     def _add(self, cells: Cells) -> None:
-        """Have these entries, grouped, wait to be merged."""
-        known = self._pending[0] if self._pending else self._cells
-        if known is not None:
-            _same_kind(known, cells)
-        self._pending.append(cells)
-        self._waiting += cells.values.size + PART
+        self._sum.add(cells)
         self._derived = {}
-        if self._waiting > max(PENDING, 0 if self._cells is None else self._cells.values.size):
-            self._compact()
-
-    def _compact(self) -> Cells | None:
-        if self._pending:
-            parts = ([] if self._cells is None else [self._cells]) + self._pending
-            self._cells = parts[0] if len(parts) == 1 else group(concatenate(parts))
-            self._pending, self._waiting = [], 0
-        return self._cells
 
     # Reading it
 
@@ -202,7 +136,7 @@ class ContingencyTable(_Needs):
         Raises:
             ValueError: when no pixel was ever counted.
         """
-        cells = self._compact()
+        cells = self._sum.total()
         if cells is None or len(cells.x) == 0:
             raise ValueError(
                 "the contingency table is empty: no pixel was counted (all ignored, of weight 0,"
@@ -213,7 +147,7 @@ class ContingencyTable(_Needs):
     @property
     def is_empty(self) -> bool:
         """Whether no pixel was counted."""
-        cells = self._compact()
+        cells = self._sum.total()
         return cells is None or len(cells.x) == 0
 
     @property
@@ -381,7 +315,7 @@ class ContingencyTable(_Needs):
 
     def _of(self, cells: Cells) -> ContingencyTable:
         table = ContingencyTable()
-        table._cells = cells
+        table._start(cells)
         return table
 
     @classmethod
@@ -416,7 +350,7 @@ class ContingencyTable(_Needs):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ContingencyTable):
             return NotImplemented
-        ours, theirs = self._compact(), other._compact()
+        ours, theirs = self._sum.total(), other._sum.total()
         if ours is None or theirs is None or self.is_empty or other.is_empty:
             return self.is_empty and other.is_empty
         return all(
@@ -436,117 +370,6 @@ class ContingencyTable(_Needs):
         return (
             f"ContingencyTable({m} x {n} regions, {len(self.values)} cells{several}, total {total})"
         )
-
-
-class TableStack(_Needs):
-    """Contingency tables of many pairs side by side, read by the same formulas.
-
-    Its regions and cells are those of all the tables in turn, and its sums are taken table by
-    table, so a distance of the stack is one array of numbers.
-
-    >>> tables = [contingency_table([0, 1], [0, 0]), contingency_table([0, 1], [0, 1])]
-    >>> from metriseg.partitions import mirkin_distance
-    >>> mirkin_distance(ContingencyTable.stack(tables))
-    array([2., 0.])
-
-    Raises:
-        ValueError: for no tables, an empty one, or tables of different kinds.
-    """
-
-    def __init__(self, tables: Sequence[ContingencyTable]) -> None:
-        if not tables:
-            raise ValueError("tables must hold at least one table, got none")
-        for table in tables[1:]:
-            _same_kind(tables[0].cells, table.cells)
-        self._tables = tuple(tables)
-        self._values = np.concatenate([table.values for table in tables])
-        self.x_index = _in_turn([t.x_index for t in tables], [t.shape[0] for t in tables])
-        self.y_index = _in_turn([t.y_index for t in tables], [t.shape[1] for t in tables])
-        self.x_sizes = np.concatenate([table.x_sizes for table in tables])
-        self.y_sizes = np.concatenate([table.y_sizes for table in tables])
-        self.total = np.stack([np.asarray(table.total) for table in tables])
-        described = tables[0].cells.features is not None
-        self._features = (
-            tuple(
-                np.concatenate([getattr(table, name) for table in tables])
-                for name in ("x_features", "y_features")
-            )
-            if described
-            else None
-        )
-        self._owner = {
-            "cells": np.repeat(np.arange(len(tables)), [len(t.values) for t in tables]),
-            "x": np.repeat(np.arange(len(tables)), [t.shape[0] for t in tables]),
-            "y": np.repeat(np.arange(len(tables)), [t.shape[1] for t in tables]),
-        }
-
-    def __len__(self) -> int:
-        return len(self._tables)
-
-    def measure(self, index: int) -> TableStack:
-        """The stack of one of several measures of each table."""
-        return TableStack([table.measure(index) for table in self._tables])
-
-    @property
-    def values(self) -> NDArray[Any]:
-        """Of all cells: ``(cells,)``, or ``(cells, measures)``."""
-        return self._values
-
-    @property
-    def x_features(self) -> NDArray[np.float64]:
-        return self._region_features()[0]
-
-    @property
-    def y_features(self) -> NDArray[np.float64]:
-        return self._region_features()[1]
-
-    def _region_features(self) -> tuple[NDArray[np.float64], ...]:
-        if self._features is None:
-            raise ValueError(
-                "features must be given to contingency_table here: these tables hold no pixel"
-                " features to describe their regions by"
-            )
-        return self._features
-
-    def sum_cells(self, values: NDArray[Any]) -> Any:
-        return sum_by(self._owner["cells"], values, len(self))
-
-    def sum_x(self, values: NDArray[Any]) -> Any:
-        return sum_by(self._owner["x"], values, len(self))
-
-    def sum_y(self, values: NDArray[Any]) -> Any:
-        return sum_by(self._owner["y"], values, len(self))
-
-    def per_x(self, value: Any) -> Any:
-        return value[self._owner["x"]]
-
-    def per_y(self, value: Any) -> Any:
-        return value[self._owner["y"]]
-
-    def per_cell(self, value: Any) -> Any:
-        return value[self._owner["cells"]]
-
-    def signatures(self) -> Iterator[Signatures]:
-        """What each table's regions weigh and are like, table by table."""
-        ends = [np.searchsorted(self._owner[side], np.arange(1, len(self))) for side in "xy"]
-        parts = (
-            np.split(values, ends[side])
-            for side, values in (
-                (0, self.x_sizes),
-                (0, self.x_features),
-                (1, self.y_sizes),
-                (1, self.y_features),
-            )
-        )
-        for four in zip(*parts, strict=True):
-            yield Signatures(*four)
-
-    def result(self, value: Any) -> Any:
-        return np.asarray(value, np.float64)
-
-
-#: What distances are functions of.
-Table: TypeAlias = ContingencyTable | TableStack
 
 
 def contingency_table(
@@ -601,88 +424,3 @@ def contingency_table(
     return ContingencyTable().update(
         x, y, weight=weight, features=features, ignore=ignore, progress=progress
     )
-
-
-class IgnoredLabels(NamedTuple):
-    """The labels left out on each side."""
-
-    x: NDArray[np.int64]
-    y: NDArray[np.int64]
-
-
-def ignored_labels(ignore: Ignore) -> IgnoredLabels:
-    """``ignore`` in one form.
-
-    Raises:
-        ValueError: for what is no label, collection of labels, or mapping from "x" and "y".
-    """
-    if isinstance(ignore, Mapping):
-        if not set(ignore) <= {"x", "y"}:
-            raise ValueError(
-                f"ignore must name the sides 'x' and 'y', got {sorted(map(str, ignore))}"
-            )
-        return IgnoredLabels(_labels(ignore.get("x")), _labels(ignore.get("y")))
-    both = _labels(ignore)
-    return IgnoredLabels(both, both)
-
-
-def _labels(given: Any) -> NDArray[np.int64]:
-    if given is None:
-        return np.empty(0, np.int64)
-    listed = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
-    for one in listed:
-        if isinstance(one, bool) or not hasattr(one, "__index__"):
-            raise ValueError(f"ignore must be an integer label or several, got {given!r}")
-        if not -(2**63) <= int(one) < 2**63:
-            raise ValueError(f"ignore must hold labels within int64, got {one!r}")
-    return np.asarray(listed, np.int64)
-
-
-def _in_turn(indices: Sequence[NDArray[np.int64]], lengths: Sequence[int]) -> NDArray[np.int64]:
-    """Indices into arrays of these lengths, as indices into their concatenation."""
-    shifts = np.cumsum([0, *lengths[:-1]])
-    return np.concatenate([one + shift for one, shift in zip(indices, shifts, strict=True)])
-
-
-def sum_by(index: NDArray[np.int64], values: NDArray[Any], length: int) -> NDArray[Any]:
-    """Sums of ``values`` (cells, …) with equal ``index``, in their own type."""
-    sums = np.zeros((length, *values.shape[1:]), values.dtype)
-    np.add.at(sums, index, values)
-    return sums
-
-
-def symmetric_differences(table: Table) -> NDArray[Any]:
-    """The measure of the symmetric difference of each cell's regions, shaped as the values.
-
-    Neither bracket rounds below 0, and cells that fill both of their regions are at exactly 0.
-    """
-    shared = table.values
-    apart: NDArray[Any] = (table.x_sizes[table.x_index] - shared) + (
-        table.y_sizes[table.y_index] - shared
-    )
-    return apart
-
-
-def _on_accelerator(x: Any) -> bool:
-    return isinstance(x, Tensor) and x.device.type != "cpu"
-
-
-def _same_kind(known: Cells, new: Cells) -> None:
-    if known.values.dtype != new.values.dtype:
-        raise ValueError(
-            "weight must be given for all parts of a table or for none: one part counts pixels,"
-            " another weighs them"
-        )
-    if known.values.shape[1:] != new.values.shape[1:]:
-        raise ValueError(
-            "weight must have the same number of measures in all parts of a table, got"
-            f" {known.values.shape[1:] or 1} and {new.values.shape[1:] or 1}"
-        )
-    widths = [0 if part.features is None else part.features.shape[1] for part in (known, new)]
-    if widths[0] != widths[1]:
-        raise ValueError(
-            f"features must be as many in all parts of a table, got {widths[0]} and {widths[1]}"
-        )
-
-
-__all__ = ["ContingencyTable", "Table", "TableStack", "contingency_table"]

@@ -8,7 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from metriseg.partitions.contingency import ContingencyTable, symmetric_differences
+from metriseg.partitions.contingency import ContingencyTable
+from metriseg.partitions.table import symmetric_differences
+
+__all__ = ["disagreement_map"]
 
 
 def disagreement_map(table: ContingencyTable, x: Any, y: Any) -> NDArray[np.float64]:

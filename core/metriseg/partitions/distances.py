@@ -12,7 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from metriseg.partitions.contingency import Table, symmetric_differences
+from metriseg.partitions.table import Table, symmetric_differences
+
+__all__ = [
+    "adapted_rand_error",
+    "adjusted_rand_index",
+    "larsen_aone_dissimilarity",
+    "mirkin_distance",
+    "partition_distance",
+    "rand_index",
+    "split_and_merge",
+    "van_dongen_distance",
+    "variation_of_information",
+]
 
 
 def partition_distance(table: Table, *, normalized: bool = False) -> Any:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+#: Pending values are merged when they are more than this, and more than those merged so far.
+PENDING = 1 << 20
+#: What a part that waits counts for beside its values.
+PART = 64
 
 
 class Cells(NamedTuple):
@@ -78,3 +83,62 @@ def pair_keys(x: NDArray[np.int64], y: NDArray[np.int64]) -> NDArray[np.int64]:
     names, y = np.unique(y, return_inverse=True)
     dense: NDArray[np.int64] = x * len(names) + y
     return dense
+
+
+class CellSum:
+    """A running sum of entries: parts wait, and are merged when they have become many."""
+
+    def __init__(self) -> None:
+        self._merged: Cells | None = None
+        self._pending: list[Cells] = []
+        self._waiting = 0
+
+    def add(self, cells: Cells) -> None:
+        """Have these entries, grouped, wait to be merged.
+
+        Raises:
+            ValueError: when they are of another kind than those that are there.
+        """
+        known = self._pending[0] if self._pending else self._merged
+        if known is not None:
+            same_kind(known, cells)
+        self._pending.append(cells)
+        self._waiting += cells.values.size + PART
+        if self._waiting > max(PENDING, 0 if self._merged is None else self._merged.values.size):
+            self.total()
+
+    def total(self) -> Cells | None:
+        """All entries, merged and grouped; None when none were ever added."""
+        if self._pending:
+            parts = ([] if self._merged is None else [self._merged]) + self._pending
+            self._merged = parts[0] if len(parts) == 1 else group(concatenate(parts))
+            self._pending, self._waiting = [], 0
+        return self._merged
+
+
+def added_up(parts: Iterable[Cells | None]) -> Cells | None:
+    """The sum of grouped entries; None where nothing holds any."""
+    total = CellSum()
+    for cells in parts:
+        if cells is not None:
+            total.add(cells)
+    return total.total()
+
+
+def same_kind(known: Cells, new: Cells) -> None:
+    """Raise for entries that can't be of one table."""
+    if known.values.dtype != new.values.dtype:
+        raise ValueError(
+            "weight must be given for all parts of a table or for none: one part counts pixels,"
+            " another weighs them"
+        )
+    if known.values.shape[1:] != new.values.shape[1:]:
+        raise ValueError(
+            "weight must have the same number of measures in all parts of a table, got"
+            f" {known.values.shape[1:] or 1} and {new.values.shape[1:] or 1}"
+        )
+    widths = [0 if part.features is None else part.features.shape[1] for part in (known, new)]
+    if widths[0] != widths[1]:
+        raise ValueError(
+            f"features must be as many in all parts of a table, got {widths[0]} and {widths[1]}"
+        )

@@ -16,6 +16,15 @@ from scipy import ndimage
 
 from metriseg import validation
 
+__all__ = [
+    "color_bins",
+    "color_features",
+    "intensity_bins",
+    "intensity_features",
+    "texture_bins",
+    "texture_features",
+]
+
 #: a* and b* of every sRGB colour lie within -this … this.
 _CHROMA = 110.0
 #: Greatest value of the local standard deviation, and of the gradient energy, of an intensity.

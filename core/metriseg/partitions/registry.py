@@ -9,7 +9,9 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from metriseg.partitions import distances, transport
-from metriseg.partitions.contingency import Table
+from metriseg.partitions.table import Table
+
+__all__ = ["MEASURES", "Measure"]
 
 
 @dataclass(frozen=True)

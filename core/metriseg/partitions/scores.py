@@ -22,6 +22,8 @@ from metriseg.components import connected_components
 from metriseg.partitions.contingency import contingency_table
 from metriseg.partitions.registry import MEASURES, Measure
 
+__all__ = ["DEFAULT_SCORES", "SCORES", "PartitionScores", "mean_scores", "partition_scores"]
+
 Segments = Literal["components", "labels"]
 
 #: The label of ignored pixels, so that they are walls between components.

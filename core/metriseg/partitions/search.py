@@ -11,9 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metriseg import validation
-from metriseg.partitions.contingency import ContingencyTable, Table, contingency_table
+from metriseg.partitions.contingency import ContingencyTable, contingency_table
+from metriseg.partitions.label_maps import host, relabelled
 from metriseg.partitions.registry import MEASURES, Measure
-from metriseg.partitions.runs import host, relabelled
+from metriseg.partitions.table import Table
+
+__all__ = ["PartitionIndex"]
 
 #: The layout of the files that :meth:`PartitionIndex.save` writes.
 VERSION = 1

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metriseg import validation
-from metriseg.partitions.runs import relabelled
+from metriseg.partitions.label_maps import relabelled
+
+__all__ = ["partition_sketch"]
 
 #: Pixels whose signs are drawn at once; a multiple of 4, the numbers of a step of Philox.
 PIXELS = 1 << 15

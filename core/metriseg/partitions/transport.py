@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist
 
-from metriseg.partitions.contingency import Signatures, Table
+from metriseg.partitions.table import Signatures, Table
+
+__all__ = ["earth_movers_distance", "microm_distance", "signature_distance"]
 
 #: What it costs to move from the features ``(m, F)`` to the features ``(n, F)``: ``(m, n)``.
 Ground: TypeAlias = (

@@ -1,20 +1,7 @@
-"""What the partition metric is worth as a loss where objects of one colour touch.
-
-``python -m metriseg.experiments.touching`` trains a small U-Net on images of
-:class:`~metriseg.data.shapes.ShapesDataset` (64 x 64, objects of one colour, half of which touch
-another) in four ways, with the same images, steps and optimiser, and prints how far the objects
-that each finds in fresh images are from the true ones. Whatever can be set in the ways from a
-network's output to objects is chosen on validation images, for every method alike: see
-:mod:`metriseg.experiments.touching_methods`.
-
-``--ablation`` varies one setting of ours at a time instead. ``--output`` also writes the table,
-the values of each seed, and a picture.
-"""
+"""Networks trained in each way, and how far the objects that they find are from the true ones."""
 
 from __future__ import annotations
 
-import argparse
-import csv
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -25,14 +12,13 @@ import torch
 from torch import Tensor
 
 from metriseg.data.shapes import ShapesDataset
-from metriseg.experiments.touching_methods import (
+from metriseg.experiments.touching.methods import (
     Labels,
     Method,
     Way,
     kernel,
-    methods,
 )
-from metriseg.experiments.touching_picture import Row, draw_rows
+from metriseg.experiments.touching.picture import Row, draw_rows
 from metriseg.models import UNet
 from metriseg.partitions import (
     adapted_rand_error,
@@ -236,48 +222,6 @@ def contact(truth: Labels) -> int:
     return int(sum(((a != b) & (a > 0) & (b > 0)).sum() for a, b in pairs))
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the table, and write it with a picture where asked to."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
-    parser.add_argument("--output", type=Path, help="a folder to write to")
-    parser.add_argument("--seeds", type=int, default=3, help="networks a method (default 3)")
-    parser.add_argument("--steps", type=int, default=500, help="of training (default 500)")
-    parser.add_argument("--width", type=int, default=16, help="of the network (default 16)")
-    parser.add_argument("--test", type=int, default=TEST, help=f"images (default {TEST})")
-    parser.add_argument(
-        "--validation", type=int, default=VALIDATION, help=f"images (default {VALIDATION})"
-    )
-    parser.add_argument("--ablation", action="store_true", help="vary the settings of ours")
-    given = parser.parse_args(arguments)
-    results = list(
-        run(
-            variations() if given.ablation else methods(),
-            seeds=given.seeds,
-            steps=given.steps,
-            width=given.width,
-            validation=given.validation,
-            test=given.test,
-        )
-    )
-    text = report(results)
-    print(text)
-    if given.output is None:
-        return
-    given.output.mkdir(parents=True, exist_ok=True)
-    name = "touching_ablation" if given.ablation else "touching"
-    (given.output / f"{name}.md").write_text(text + "\n")
-    with (given.output / f"{name}.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["method", "way", "seed", *COLUMNS])
-        writer.writerows([one.method, one.name, one.seed, *one.values.values()] for one in results)
-    if not given.ablation:
-        draw(given.output / "touching.png", results, draw_scenes(given.test, TEST_SEED))
-
-
 def _progress(what: str, done: int, count: int, loss: float) -> None:
     if done == count or done % max(count // 5, 1) == 0:
         print(f"{what}: step {done} of {count}, loss {loss:.4f}", file=sys.stderr, flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""Contingency tables of arrays larger than memory: Zarr arrays by chunk, Dask arrays by graph."""
+"""Entries of arrays larger than memory: of Zarr arrays by chunk, of Dask arrays by graph."""
 
 from __future__ import annotations
 
@@ -13,47 +13,50 @@ from typing import Any
 
 import numpy as np
 
-from metriseg.partitions.contingency import ContingencyTable, IgnoredLabels
-from metriseg.partitions.progress import watched
-from metriseg.partitions.runs import (
-    block_shape,
-    check_labels,
-    check_planes,
-    host,
-    is_chunked,
-    is_dask,
-    regions,
-    same_shape,
-)
+from metriseg.partitions.counting.arrays import cells_of_arrays
+from metriseg.partitions.counting.blocks import block_shape, regions
+from metriseg.partitions.counting.ignored import IgnoredLabels
+from metriseg.partitions.counting.planes import check_planes
+from metriseg.partitions.counting.progress import watched
+from metriseg.partitions.grouping import Cells, added_up
+from metriseg.partitions.label_maps import check_labels, host, of_zarr, same_shape
 
 #: Pixels of a Zarr array read at once where its chunks are smaller.
 READ = 1 << 20
-#: Tables merged by one task of Dask.
+#: Chunks, or what they were merged to, that one task of Dask adds up.
 FAN_IN = 8
 
 
-def add_chunks(
-    table: ContingencyTable,
-    x: Any,
-    y: Any,
-    weight: Any,
-    features: Any,
-    ignore: IgnoredLabels,
-    progress: bool,
-) -> ContingencyTable:
-    """Add the pixels of two label maps, one of the arrays being of chunks, to the table."""
+def is_chunked(values: Any) -> bool:
+    """Whether this is an array of chunks that are read when asked for: of Dask, or Zarr."""
+    return is_dask(values) or (of_zarr(values) and hasattr(values, "chunks"))
+
+
+def is_dask(values: Any) -> bool:
+    """Whether this is a Dask array; told without importing Dask."""
+    return type(values).__module__.startswith("dask.array")
+
+
+def cells_of_chunks(
+    x: Any, y: Any, weight: Any, features: Any, ignored: IgnoredLabels, progress: bool
+) -> Iterator[Cells]:
+    """Entries of two label maps, one of the arrays being of chunks."""
     arrays: list[Any] = [
         one if one is None or is_chunked(one) else host(one) for one in (x, y, weight, features)
     ]
     _check(*arrays)
     if any(is_dask(one) for one in arrays):
-        return table.merge(_by_graph(arrays, ignore, progress))
+        whole = _by_graph(arrays, ignored, progress)
+        if whole is not None:
+            yield whole
+        return
     for part in watched(_parts(arrays), progress):
         x, y, weight, features = (
             None if one is None else np.asarray(one[(..., *part)]) for one in arrays
         )
-        table.update(x, y, weight=weight, features=features, ignore=ignore._asdict())
-    return table
+        cells = added_up(cells_of_arrays(x, y, weight, features, ignored))
+        if cells is not None:
+            yield cells
 
 
 def _check(x: Any, y: Any, weight: Any, features: Any) -> None:
@@ -82,20 +85,20 @@ def _parts(arrays: Sequence[Any]) -> list[tuple[slice, ...]]:
     return regions(shape, [n * step for n, step in zip(together, chunk, strict=True)])
 
 
-def _by_graph(arrays: Sequence[Any], ignore: IgnoredLabels, progress: bool) -> ContingencyTable:
-    """The chunks' tables, merged by a tree of tasks."""
+def _by_graph(arrays: Sequence[Any], ignored: IgnoredLabels, progress: bool) -> Cells | None:
+    """The chunks' entries, added up by a tree of tasks."""
     delayed = import_module("dask").delayed
     shape = arrays[0].shape
     lead = next(one for one in arrays if is_dask(one))
     chunks = lead.chunks[lead.ndim - len(shape) :]
-    count = delayed(partial(_table_of_chunk, ignore=ignore._asdict()))
-    merge = delayed(_merged)
-    tables = [
+    count = delayed(partial(_cells_of_chunk, ignored=ignored))
+    add_up = delayed(added_up)
+    sums = [
         count(*blocks) for blocks in zip(*(_blocks(one, chunks) for one in arrays), strict=False)
     ]
-    while len(tables) > 1:
-        tables = [merge(tables[i : i + FAN_IN]) for i in range(0, len(tables), FAN_IN)]
-    return _computed(tables[0], progress)
+    while len(sums) > 1:
+        sums = [add_up(sums[i : i + FAN_IN]) for i in range(0, len(sums), FAN_IN)]
+    return _computed(sums[0], progress)
 
 
 def _blocks(values: Any, chunks: tuple[tuple[int, ...], ...]) -> Iterator[Any]:
@@ -112,35 +115,23 @@ def _blocks(values: Any, chunks: tuple[tuple[int, ...], ...]) -> Iterator[Any]:
     return iter(aligned.to_delayed().ravel())
 
 
-def _table_of_chunk(
-    x: Any, y: Any, weight: Any, features: Any, ignore: dict[str, Any]
-) -> ContingencyTable:
-    table = ContingencyTable()
-    if x.size:
-        table.update(x, y, weight=weight, features=features, ignore=ignore)
-        table._compact()
-    return table
+def _cells_of_chunk(
+    x: Any, y: Any, weight: Any, features: Any, ignored: IgnoredLabels
+) -> Cells | None:
+    return added_up(cells_of_arrays(x, y, weight, features, ignored)) if x.size else None
 
 
-def _merged(tables: Sequence[ContingencyTable]) -> ContingencyTable:
-    whole = ContingencyTable()
-    for table in tables:
-        whole.merge(table)
-    whole._compact()
-    return whole
-
-
-def _computed(table: Any, progress: bool) -> ContingencyTable:
+def _computed(whole: Any, progress: bool) -> Cells | None:
     """Where Dask computes by now: a cluster if it has a client, else this machine."""
     if not progress:
-        result: ContingencyTable = table.compute()
+        result: Cells | None = whole.compute()
         return result
     client = getattr(import_module("dask.base").get_scheduler(), "__self__", None)
     if client is None:
         with import_module("dask.diagnostics").ProgressBar(out=sys.stderr):
-            result = table.compute()
+            result = whole.compute()
     else:
-        future = client.compute(table)
+        future = client.compute(whole)
         with redirect_stdout(sys.stderr):
             import_module("distributed").progress(future)
         result = future.result()

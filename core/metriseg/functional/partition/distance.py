@@ -14,7 +14,7 @@ from torch import Tensor
 
 from metriseg import validation
 
-__all__ = ["SparseAssignment", "soft_partition_distance"]
+__all__ = ["Form", "SparseAssignment", "soft_partition_distance"]
 
 Form = Literal["frobenius", "paper"]
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from metriseg.batch import Batch
 from metriseg.components import connected_components
-from metriseg.experiments.shapes_methods import METHODS, Images, Labels
+from metriseg.experiments.shapes.methods import METHODS, Images, Labels
 
 #: The background, the objects of the truth in their order, and what matches none of them.
 BACKGROUND = (236, 236, 236)

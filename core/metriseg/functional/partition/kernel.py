@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from metriseg import validation
-from metriseg.functional.partition import shares
+from metriseg.functional.partition.distance import shares
 
 __all__ = ["gaussian_frequencies", "kernel_partition_distance"]
 

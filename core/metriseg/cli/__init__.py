@@ -1,0 +1,5 @@
+"""The command line: ``python -m metriseg compare A B``."""
+
+from metriseg.cli.commands import app
+
+__all__ = ["app"]

@@ -1,0 +1,200 @@
+"""The commands and their options."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+import metriseg
+from metriseg.cli.comparison import Comparison, Family, Misused, families
+from metriseg.cli.printing import print_json, print_table
+from metriseg.components import connected_components
+from metriseg.data.label_maps import read_image, read_label_map
+from metriseg.partitions import MEASURES, Measure
+
+app = typer.Typer(
+    help="Segmentation losses and partition metrics.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+#: What ``reproduce`` runs: modules of :mod:`metriseg.experiments`, and what each shows.
+EXPERIMENTS: Mapping[str, str] = {
+    "bsds500": "partition metrics and their index on human segmentations",
+    "shapes": "the published experiment: SegNet learns to divide images of shapes",
+    "touching": "objects of one colour that touch, told apart by an embedding",
+    "photographs": "a network that divides photographs as people do",
+    "inverse_form": "the network of InverseFormLoss",
+}
+
+#: Of pixels that are ignored, when components are compared.
+_LEFT_OUT = -1
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """What the library refuses, as a line: exit code 2 for the options, 1 for the data."""
+    try:
+        yield
+    except (ValueError, OSError, ImportError) as error:
+        typer.echo(f"metriseg: {' '.join(str(error).split())}", err=True)
+        raise typer.Exit(2 if isinstance(error, Misused) else 1) from None
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"metriseg {metriseg.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Segmentation losses and partition metrics."""
+
+
+@app.command(
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def reproduce(
+    context: typer.Context,
+    experiment: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Which; without it they are listed.")
+    ] = None,
+) -> None:
+    """Run an experiment of the documentation; options after its name are its own (--help)."""
+    if experiment is None or experiment == "--help":
+        for name, what in EXPERIMENTS.items():
+            typer.echo(f"{name:14}{what}")
+        return
+    if experiment not in EXPERIMENTS:
+        near = difflib.get_close_matches(experiment, EXPERIMENTS, n=1)
+        hint = f": did you mean {near[0]}?" if near else ""
+        typer.echo(
+            f"NAME must be one of {', '.join(EXPERIMENTS)}, got {experiment}{hint}", err=True
+        )
+        raise typer.Exit(2)
+    module = importlib.import_module(f"metriseg.experiments.{experiment}")
+    module.main(context.args)
+
+
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help="A label map, such as the truth.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another one of its shape.")],
+    metric: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only this one; may be repeated.")
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(metavar="IMAGE", help="Distances weighted by this image, too."),
+    ] = None,
+    family: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only these weights; may be repeated."),
+    ] = None,
+    ignore: Annotated[
+        list[int] | None,
+        typer.Option(metavar="LABEL", help="Leave out its pixels, in A or B; may be repeated."),
+    ] = None,
+    components: Annotated[
+        bool, typer.Option("--components", help="Compare connected components, not labels.")
+    ] = False,
+    figure: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw both, and where they disagree.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Compare two segmentations of the same pixels.
+
+    A and B are label maps: PNG, TIFF, NPY, NIfTI, Zarr, or of BSDS: file.mat:0 is the first one.
+    """
+    with one_line_errors():
+        measures = _measures(metric or [])
+        chosen = _families(family or [], weights)
+        image = None if weights is None else read_image(weights)
+        x, y = read_label_map(a), read_label_map(b)
+        if x.shape != y.shape:
+            raise ValueError(f"B must have the shape of A, {x.shape}, got {y.shape}")
+        if image is not None and image.shape not in (x.shape, (*x.shape, 3)):
+            raise ValueError(
+                f"--weights must be an image of shape {x.shape} or {(*x.shape, 3)}, got"
+                f" {image.shape}"
+            )
+        left_out = ignore or []
+        if components:
+            x, y = _components(x, left_out), _components(y, left_out)
+            left_out = [_LEFT_OUT]
+        comparison = Comparison(x, y, image, left_out)
+        rows = [comparison.row(measure) for measure in measures]
+        rows += [
+            comparison.weighted_row(name, one)
+            for name, one in chosen.items()
+            if family or comparison.is_colored or not one.of_color
+        ]
+        if figure is not None:
+            _draw(figure, comparison, (a, b))
+        (print_json if as_json else print_table)(a, b, comparison.table, rows)
+        if figure is not None and not as_json:
+            typer.echo(figure)
+
+
+def _measures(names: Sequence[str]) -> list[Measure]:
+    """Those named; of no names all that need no image."""
+    if not names:
+        return [measure for measure in MEASURES.values() if measure.needs != "features"]
+    return [MEASURES[_known("--metric", name, MEASURES)] for name in names]
+
+
+def _families(names: Sequence[str], image: Path | None) -> dict[str, Family]:
+    """Those named; of no names all, where there is an image."""
+    if not names and image is None:
+        return {}
+    known = families()
+    chosen = {name: known[_known("--family", name, known)] for name in names or known}
+    for name, one in chosen.items():
+        if one.needs_image and image is None:
+            raise Misused(f"--family {name} needs an image: --weights image.png")
+    return chosen
+
+
+def _known(option: str, name: str, known: Collection[str]) -> str:
+    if name in known:
+        return name
+    nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+    hint = f"nearest are {', '.join(nearest)}; " if nearest else ""
+    raise Misused(f"{option} {name!r} is unknown: {hint}there are {', '.join(known)}")
+
+
+def _components(labels: Any, ignore: Sequence[int]) -> Any:
+    """Each label's connected components, apart from what is ignored."""
+    array = np.asarray(labels)
+    return np.where(np.isin(array, ignore), _LEFT_OUT, connected_components(array))
+
+
+def _draw(path: Path, comparison: Comparison, names: tuple[str, str]) -> None:
+    from metriseg.viz import save_partition_comparison
+
+    save_partition_comparison(
+        path,
+        comparison.x,
+        comparison.y,
+        image=comparison.image,
+        names=(Path(names[0]).name, Path(names[1]).name),
+        table=comparison.table,
+    )

@@ -1,0 +1,4 @@
+"""Distances of soft partitions: of assignments to segments, and of an embedding by a kernel."""
+
+from metriseg.functional.partition.distance import *
+from metriseg.functional.partition.kernel import *

@@ -1,0 +1,116 @@
+"""What distances are functions of: a contingency table, or many of them side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Signatures(NamedTuple):
+    """Sizes ``(m,)`` and mean features ``(m, F)`` of the regions of x, and those of y."""
+
+    x_sizes: NDArray[Any]
+    x_features: NDArray[np.float64]
+    y_sizes: NDArray[Any]
+    y_features: NDArray[np.float64]
+
+
+class Table(Protocol):
+    """A contingency table, or a stack of them, as the formulas see it.
+
+    Attributes:
+        values: the measure of each cell, ``(cells,)`` or ``(cells, measures)``.
+        x_index: the region of x that a cell belongs to, ``(cells,)``; so ``y_index``.
+        x_sizes: the measure of each region of x, ``(m,)`` or ``(m, measures)``; so ``y_sizes``.
+        x_features: the mean features of each region of x, ``(m, features)``; so ``y_features``.
+        total: the measure of the domain; of a stack, one a table.
+    """
+
+    @property
+    def values(self) -> NDArray[Any]: ...
+    @property
+    def x_index(self) -> NDArray[np.int64]: ...
+    @property
+    def y_index(self) -> NDArray[np.int64]: ...
+    @property
+    def x_sizes(self) -> NDArray[Any]: ...
+    @property
+    def y_sizes(self) -> NDArray[Any]: ...
+    @property
+    def x_features(self) -> NDArray[np.float64]: ...
+    @property
+    def y_features(self) -> NDArray[np.float64]: ...
+    @property
+    def total(self) -> Any: ...
+    @property
+    def measures(self) -> int: ...
+
+    def one_measure(self, who: str) -> None: ...
+    def counts(self, who: str) -> None: ...
+    def measure(self, index: int) -> Table: ...
+
+    def sum_cells(self, values: NDArray[Any]) -> Any: ...
+    def sum_x(self, values: NDArray[Any]) -> Any: ...
+    def sum_y(self, values: NDArray[Any]) -> Any: ...
+    def per_x(self, value: Any) -> Any: ...
+    def per_y(self, value: Any) -> Any: ...
+    def per_cell(self, value: Any) -> Any: ...
+
+    def signatures(self) -> Iterator[Signatures]: ...
+    def result(self, value: Any) -> Any: ...
+
+
+class Measured:
+    """Of how many measures the cells are, and of what kind: what a formula may insist on."""
+
+    @property
+    def values(self) -> NDArray[Any]:
+        raise NotImplementedError
+
+    @property
+    def is_count(self) -> bool:
+        """Whether it counts pixels."""
+        return bool(self.values.dtype == np.int64)
+
+    @property
+    def measures(self) -> int:
+        """How many measures the cells carry."""
+        return 1 if self.values.ndim == 1 else self.values.shape[1]
+
+    def one_measure(self, who: str) -> None:
+        """Raise where a formula is of one measure and the table has several."""
+        if self.values.ndim != 1:
+            raise ValueError(
+                f"{who} takes a table of one measure, got {self.measures}: choose one with"
+                " table.measure(i)"
+            )
+
+    def counts(self, who: str) -> None:
+        """Raise where a formula counts pairs of pixels and the table holds weights."""
+        self.one_measure(who)
+        if not self.is_count:
+            raise ValueError(
+                f"{who} counts pairs of pixels: it needs a table of counts, made without weight"
+            )
+
+
+def sum_by(index: NDArray[np.int64], values: NDArray[Any], length: int) -> NDArray[Any]:
+    """Sums of ``values`` (cells, …) with equal ``index``, in their own type."""
+    sums = np.zeros((length, *values.shape[1:]), values.dtype)
+    np.add.at(sums, index, values)
+    return sums
+
+
+def symmetric_differences(table: Table) -> NDArray[Any]:
+    """The measure of the symmetric difference of each cell's regions, shaped as the values.
+
+    Neither bracket rounds below 0, and cells that fill both of their regions are at exactly 0.
+    """
+    shared = table.values
+    apart: NDArray[Any] = (table.x_sizes[table.x_index] - shared) + (
+        table.y_sizes[table.y_index] - shared
+    )
+    return apart
