@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from metriseg import validation
 __all__ = ["Batch"]
 
 Activation = Literal["softmax", "sigmoid", "identity"]
+R = TypeVar("R")
 
 #: Probabilities that are given as such are kept this far from 0 and 1 before a logarithm.
 PROBABILITY_MARGIN = 1e-7
@@ -27,6 +29,20 @@ def full_precision(tensor: Tensor) -> contextlib.AbstractContextManager[object]:
     if not torch.amp.is_autocast_available(device):
         return contextlib.nullcontext()
     return torch.autocast(device, enabled=False)
+
+
+def exact_backward(backward: Callable[..., R]) -> Callable[..., R]:
+    """For an autograd function's ``backward``: it runs in :func:`full_precision`.
+
+    Whoever calls ``backward()`` under autocast would otherwise get its products in half precision.
+    """
+
+    @functools.wraps(backward)
+    def guarded(ctx: Any, *grads: Tensor) -> R:
+        with full_precision(grads[0]):
+            return backward(ctx, *grads)
+
+    return guarded
 
 
 @dataclass(frozen=True, eq=False)

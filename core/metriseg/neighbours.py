@@ -23,6 +23,9 @@ def shifted(values: Tensor, offset: Sequence[int], fill: float = 0.0) -> Tensor:
     >>> shifted(torch.tensor([[[1., 2., 3.]]]), (1,), fill=9.0)
     tensor([[[2., 3., 9.]]])
     """
+    if values.dtype == torch.bool:
+        # inductor's C++ can't pad bools
+        return shifted(values.to(torch.uint8), offset, fill) > 0
     margins: list[int] = []
     for step in reversed(offset):
         margins += [max(-step, 0), max(step, 0)]
@@ -60,7 +63,7 @@ def inner_boundary(masks: Tensor, *, border: bool = True) -> Tensor:
     """
     interior = masks
     for offset in axis_neighbours(masks.ndim - 2):
-        interior = interior & shifted(masks, offset, fill=float(not border)).to(torch.bool)
+        interior = interior & shifted(masks, offset, fill=float(not border))
     return masks & ~interior
 
 

@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from metriseg.batch import Activation, Batch, full_precision
+from metriseg.batch import Activation, Batch, exact_backward, full_precision
 
 __all__ = ["RegionStatistics", "region_statistics"]
 
@@ -40,12 +40,24 @@ class RegionStatistics(NamedTuple):
         predicted: q -> sum of w p^q.
         target: q -> sum of w t^q (differs from the sum of w t only for soft labels).
         count: sum of w, the same for every class.
+        missed, claimed: sum of w t (1 - p) and of w (1 - t) p, of these differences themselves, so
+            that single precision keeps the digits of a small one; None where nobody asked.
     """
 
     overlap: Mapping[float, Tensor]
     predicted: Mapping[float, Tensor]
     target: Mapping[float, Tensor]
     count: Tensor  # type: ignore[assignment]  # a NamedTuple's own count() is never wanted
+    missed: Tensor | None = None
+    claimed: Tensor | None = None
+
+    @property
+    def errors(self) -> tuple[Tensor, Tensor]:
+        """``missed`` and ``claimed``, from the other sums if need be."""
+        if self.missed is None or self.claimed is None:
+            overlap = self.overlap[1.0]
+            return self.target[1.0] - overlap, self.predicted[1.0] - overlap
+        return self.missed, self.claimed
 
     def pooled(self) -> RegionStatistics:
         """One group out of all: the statistics of the batch as a whole."""
@@ -55,11 +67,14 @@ class RegionStatistics(NamedTuple):
         """The statistics of both sets of pixels together, group by group."""
         if not isinstance(other, RegionStatistics):
             return NotImplemented
+        known = None not in (self.missed, other.missed)
+        errors = [a + b for a, b in zip(self.errors, other.errors, strict=True)] if known else []
         return RegionStatistics(
             {q: v + other.overlap[q] for q, v in self.overlap.items()},
             {q: v + other.predicted[q] for q, v in self.predicted.items()},
             {q: v + other.target[q] for q, v in self.target.items()},
             self.count + other.count,
+            *errors,
         )
 
     def all_reduce(self) -> RegionStatistics:
@@ -75,14 +90,19 @@ class RegionStatistics(NamedTuple):
     def _mapped(self, change: Callable[[Tensor], Tensor]) -> RegionStatistics:
         """All entries as one tensor (K, G, C) through ``change``: one collective, one kernel."""
         families = (self.overlap, self.predicted, self.target)
-        packed = torch.stack([*(v for family in families for v in family.values()), self.count])
-        entries = iter(change(packed).unbind())
+        errors = [] if self.missed is None else self.errors
+        rows = [*(v for family in families for v in family.values()), self.count, *errors]
+        entries = iter(change(torch.stack(rows)).unbind())
         overlap, predicted, target = ({q: next(entries) for q in family} for family in families)
-        return RegionStatistics(overlap, predicted, target, next(entries))
+        return RegionStatistics(overlap, predicted, target, *entries)
 
 
 def region_statistics(
-    batch: Batch, moments: Collection[float] = (1.0,), *, per_image: bool = True
+    batch: Batch,
+    moments: Collection[float] = (1.0,),
+    *,
+    per_image: bool = True,
+    errors: bool = False,
 ) -> RegionStatistics:
     """The sums of powers of probability and target that region losses are made of.
 
@@ -93,9 +113,10 @@ def region_statistics(
         batch: prediction and truth.
         moments: the exponents q > 0 for which the sums are wanted.
         per_image: a group an image (``G = N``) or one group for the batch (``G = 1``).
+        errors: whether ``missed`` and ``claimed`` are wanted; moment 1 must be.
 
     Returns:
-        Statistics with a gradient to the logits through ``overlap`` and ``predicted``.
+        Statistics with a gradient to the logits through ``overlap``, ``predicted`` and the errors.
 
     >>> import torch
     >>> p = torch.tensor([[[.9, .2], [.1, .8]]])                 # (1, 2 classes, 2 pixels)
@@ -107,20 +128,25 @@ def region_statistics(
     powers = tuple(sorted(float(q) for q in moments))
     if not powers or powers[0] <= 0:
         raise ValueError(f"moments must be exponents above zero, got {tuple(moments)}")
+    if errors and 1.0 not in powers:
+        raise ValueError(f"moments must have 1 among them with errors=True, got {tuple(moments)}")
     with full_precision(batch.logits):
-        sums = _RegionSums.apply(batch.logits, batch.target, batch.weight, powers, batch.activation)
-    overlap, predicted, target, count = sums
+        sums = _RegionSums.apply(
+            batch.logits, batch.target, batch.weight, powers, batch.activation, errors
+        )
+    overlap, predicted, target, count, missed, claimed = sums
     statistics = RegionStatistics(
         dict(zip(powers, overlap.unbind(), strict=True)),
         dict(zip(powers, predicted.unbind(), strict=True)),
         dict(zip(powers, target.unbind(), strict=True)),
         count.unsqueeze(1).expand_as(overlap[0]),
+        *((missed, claimed) if errors else ()),
     )
     return statistics if per_image else statistics.pooled()
 
 
 class _RegionSums(torch.autograd.Function):
-    """(overlap, predicted, target), each (Q, N, C), and count (N)."""
+    """(overlap, predicted, target), each (Q, N, C), count (N), and missed and claimed, (N, C)."""
 
     @staticmethod
     def forward(
@@ -130,14 +156,17 @@ class _RegionSums(torch.autograd.Function):
         weight: Tensor | None,
         powers: tuple[float, ...],
         activation: Activation,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        errors: bool,
+    ) -> tuple[Tensor, ...]:
         ctx.save_for_backward(logits, target, weight)
-        ctx.powers, ctx.activation = powers, activation
+        ctx.powers, ctx.activation, ctx.errors = powers, activation, errors
         images, classes, pixels = logits.shape[0], logits.shape[1], math.prod(logits.shape[2:])
         overlap = logits.new_zeros(len(powers), images, classes)
         predicted, targeted = torch.zeros_like(overlap), torch.zeros_like(overlap)
+        missed, claimed = (logits.new_zeros(images if errors else 0, classes) for _ in range(2))
         soft = target.is_floating_point()
         p_true = logits.new_empty(0 if soft else images, 1, pixels, dtype=_precision(logits))
+        short = torch.empty_like(p_true) if errors else None
         for (rows, columns), tile in _tiles(logits, target, weight):
             _add_tile(
                 overlap[:, rows],
@@ -148,33 +177,44 @@ class _RegionSums(torch.autograd.Function):
                 powers,
                 activation,
             )
+            if short is not None:
+                left = None if soft else short[rows, :, columns]
+                _add_errors(missed[rows], claimed[rows], left, tile, activation)
         _, target, weight = _flat(logits, target, weight)
         if not soft:
             for k, q in enumerate(powers):
                 overlap[k] = sums_by_label(_weighted(_power(p_true, q), weight), target, classes)
             mass = p_true.new_ones(()).expand_as(p_true) if weight is None else weight
             targeted += sums_by_label(mass, target, classes)
+            if short is not None:
+                missed += sums_by_label(_weighted(short, weight), target, classes)
         count = logits.new_full((images,), float(pixels))
         if weight is not None:
             count = weight.sum((1, 2))
         ctx.mark_non_differentiable(targeted, count)
-        return overlap, predicted, targeted, count
+        return overlap, predicted, targeted, count, missed, claimed
 
     @staticmethod
+    @exact_backward
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         logits, target, weight = ctx.saved_tensors
         grad_overlap, grad_predicted = grads[:2]
+        if ctx.errors:
+            # missed = target - overlap and claimed = predicted - overlap, of moment 1
+            first = torch.tensor([q == 1.0 for q in ctx.powers], device=logits.device)
+            first = first.to(logits.dtype).view(-1, 1, 1)
+            grad_overlap = grad_overlap - first * (grads[4] + grads[5])
+            grad_predicted = grad_predicted + first * grads[5]
         grad = logits.new_empty(*logits.shape[:2], math.prod(logits.shape[2:]))
-        with full_precision(logits):
-            for (rows, columns), tile in _tiles(logits, target, weight):
-                _write_gradient(
-                    grad[rows, :, columns],
-                    tile,
-                    ctx.powers,
-                    (grad_overlap[:, rows], grad_predicted[:, rows]),
-                    ctx.activation,
-                )
-        return grad.view(logits.shape), None, None, None, None
+        for (rows, columns), tile in _tiles(logits, target, weight):
+            _write_gradient(
+                grad[rows, :, columns],
+                tile,
+                ctx.powers,
+                (grad_overlap[:, rows], grad_predicted[:, rows]),
+                ctx.activation,
+            )
+        return grad.view(logits.shape), None, None, None, None, None
 
 
 def _add_tile(
@@ -197,6 +237,36 @@ def _add_tile(
         if p_true is None:
             overlap[k] += (p_power * t).sum(2)
             targeted[k] += _weighted(_power(t, q), w).sum(2)
+
+
+def _add_errors(
+    missed: Tensor, claimed: Tensor, short: Tensor | None, tile: Tile, activation: Activation
+) -> None:
+    """Add what a tile claims wrongly; of labels only keep what p is short of 1 at the label."""
+    z, t, w = tile
+    if short is None:
+        p = _activate(z, w, activation)
+        left = _short_of_one(z, w, p, activation)
+        missed += _weighted(left * t, w).sum(2)
+        claimed += _weighted(p * (1 - t), w).sum(2)
+        return
+    p = _activate(z, w, activation)
+    others = p.scatter(1, t, 0.0)
+    claimed += _weighted(others, w).sum(2)
+    if activation == "softmax":
+        short.copy_(others.sum(1, keepdim=True))
+    else:
+        short.copy_(_short_of_one(z.gather(1, t), w, p.gather(1, t), activation))
+
+
+def _short_of_one(z: Tensor, w: Tensor | None, p: Tensor, activation: Activation) -> Tensor:
+    """1 - p, with its digits also where p rounds to 1."""
+    if activation == "sigmoid":
+        return _activate(-z, w, activation)
+    if activation == "identity":
+        return 1 - p
+    largest = p.argmax(1, keepdim=True)
+    return (1 - p).scatter(1, largest, p.scatter(1, largest, 0.0).sum(1, keepdim=True))
 
 
 def _write_gradient(

@@ -278,9 +278,12 @@ def pixel_weight(weight: Tensor, logits: Tensor, name: str = "weight") -> None:
         raise ValueError(f"{name} must not require a gradient: none would be computed for it")
     if values_are_checked(weight):
         # some types know no comparison
-        low, high = torch.aminmax(weight.to(logits.dtype))
+        seen = weight.to(logits.dtype)
+        low, high = torch.aminmax(seen)
         if not bool((low >= 0) & (high < math.inf)):
             raise ValueError(f"{name} must be finite and not negative")
+        if not bool(seen.sum() < math.inf):
+            raise ValueError(f"{name} must have a finite sum, got one beyond {seen.dtype}")
 
 
 def real(name: str, tensor: Tensor) -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as nnf
 
-from metriseg.batch import full_precision
+from metriseg.batch import exact_backward, full_precision
 from metriseg.functional.power import guarded_power
 
 __all__ = [
@@ -156,11 +156,7 @@ def _shares(cells: int, pixels: int, like: Tensor) -> Tensor:
 
 
 class _Products(torch.autograd.Function):
-    """left @ values @ right, of constant matrices.
-
-    Their derivative is a product too, which a backward pass under autocast would take to half
-    precision.
-    """
+    """left @ values @ right, of constant matrices."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, left: Tensor, right: Tensor) -> Tensor:
@@ -169,7 +165,7 @@ class _Products(torch.autograd.Function):
             return left @ values @ right
 
     @staticmethod
+    @exact_backward
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         left, right = ctx.saved_tensors
-        with full_precision(grads[0]):
-            return left.T @ grads[0] @ right.T, None, None
+        return left.T @ grads[0] @ right.T, None, None

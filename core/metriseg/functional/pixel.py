@@ -28,6 +28,10 @@ __all__ = [
 ]
 
 
+#: ln p above which -ln p is taken from the probabilities of the other classes.
+NEAR_ONE = -0.1
+
+
 def expected_over_target(values: Tensor, target: Tensor) -> Tensor:
     """sum_c t_c v_c: (N, C, *S) and a target to (N, *S). With labels, v at the label."""
     if target.is_floating_point():
@@ -147,9 +151,10 @@ def powered_cross_entropy(
     """
     if not target.is_floating_point():
         entropy = cross_entropy(log_probabilities, target)
-        return label_weight[target] * guarded_power(entropy, gamma)
+        return label_weight[target] * guarded_power(_exact(entropy, log_probabilities), gamma)
     weight = label_weight.view(-1, *(1,) * (target.ndim - 2))
-    return expected_over_target(weight * guarded_power(-log_probabilities, gamma), target)
+    entropies = _exact(-log_probabilities, log_probabilities)
+    return expected_over_target(weight * guarded_power(entropies, gamma), target)
 
 
 def binary_powered_cross_entropy(
@@ -229,6 +234,20 @@ def inverse_frequency_weights(target: Tensor, num_classes: int) -> Tensor:
     counts = torch.bincount(target.flatten(), minlength=num_classes)
     weights = target.numel() / counts.clamp(min=1)
     return torch.where(counts > 0, weights, 0.0)
+
+
+def _exact(entropies: Tensor, log_probabilities: Tensor) -> Tensor:
+    """-ln p from ln p of exclusive classes, with its digits also where p rounds to 1.
+
+    There the others are all that is left: -ln p_c = -ln(1 - sum of p_k over k != c).
+    """
+    largest, place = log_probabilities.max(1, keepdim=True)
+    left = log_probabilities.exp().scatter(1, place, 0.0).sum(1, keepdim=True)
+    near = largest > NEAR_ONE
+    small = -torch.log1p(-torch.where(near, left, 0.0))
+    if entropies.ndim < log_probabilities.ndim:
+        near, small, largest = near.squeeze(1), small.squeeze(1), largest.squeeze(1)
+    return torch.where(near & (entropies == -largest), small, entropies)
 
 
 def _focal_term(log_p: Tensor, gamma: float) -> Tensor:

@@ -59,9 +59,10 @@ def exponential_logarithmic_dice(
 
     Wong et al. 2018, arXiv:1809.00076.
     """
-    logarithm = dice_index(s, smooth).clamp(min=PROBABILITY_MARGIN).log()
-    # rounding may leave the index above 1, and a negative base has no power
-    return guarded_power((-logarithm).clamp(min=0.0), gamma)
+    missed, claimed = s.errors
+    mass = s.predicted[1.0] + s.target[1.0]
+    error = shortfall(missed + claimed, mass, smooth).clamp(0.0, 1 - PROBABILITY_MARGIN)
+    return guarded_power(-torch.log1p(-error), gamma)
 
 
 def jaccard_index(s: RegionStatistics, smooth: Smooth = (0.0, 0.0)) -> Tensor:
@@ -101,6 +102,15 @@ def tversky_index(
     return ratio(overlap, mass, smooth)
 
 
+def tversky_error(
+    s: RegionStatistics, fp_weight: float, fn_weight: float, smooth: Smooth = (0.0, 0.0)
+) -> Tensor:
+    """1 - Tversky index, from the errors themselves: a small one keeps its digits."""
+    missed, claimed = s.errors
+    wrong = fp_weight * claimed + fn_weight * missed
+    return shortfall(wrong, s.overlap[1.0] + wrong, smooth)
+
+
 def focal_tversky(
     s: RegionStatistics,
     fp_weight: float,
@@ -112,8 +122,8 @@ def focal_tversky(
 
     Abraham & Khan 2018, arXiv:1810.07842.
     """
-    loss = 1 - tversky_index(s, fp_weight, fn_weight, smooth)
-    return guarded_power(_not_below_zero(loss), 1 / gamma)
+    error = tversky_error(s, fp_weight, fn_weight, smooth)
+    return guarded_power(_not_below_zero(error), 1 / gamma)
 
 
 def log_cosh(x: Tensor) -> Tensor:
@@ -207,7 +217,7 @@ def unified_focal_tversky(
     ``delta`` is the price of a false negative, 1 - ``delta`` that of a false positive. Yeung et al.
     2022, arXiv:2102.04525.
     """
-    error = (1 - tversky_index(s, 1 - delta, delta, smooth)).clamp(min=0.0)
+    error = tversky_error(s, 1 - delta, delta, smooth).clamp(min=0.0)
     background, foreground = error[:, :1], error[:, 1:]
     powers = (guarded_power(background, exponents[0]), guarded_power(foreground, exponents[1]))
     return torch.cat(powers, 1)
@@ -224,13 +234,20 @@ def binary_unified_focal_tversky(
     The background of a question is what isn't in its class: its true positives are the true
     negatives, its false positives the false negatives.
     """
-    overlap = s.overlap[1.0]
-    false_positive, false_negative = s.predicted[1.0] - overlap, s.target[1.0] - overlap
-    true_negative = s.count - s.target[1.0] - false_positive
-    mass = true_negative + delta * false_positive + (1 - delta) * false_negative
-    background = (1 - ratio(true_negative, mass, smooth)).clamp(min=0.0)
-    foreground = (1 - tversky_index(s, 1 - delta, delta, smooth)).clamp(min=0.0)
+    missed, claimed = s.errors
+    true_negative = s.count - s.target[1.0] - claimed
+    wrong = delta * claimed + (1 - delta) * missed
+    background = shortfall(wrong, true_negative + wrong, smooth).clamp(min=0.0)
+    foreground = tversky_error(s, 1 - delta, delta, smooth).clamp(min=0.0)
     return (guarded_power(background, exponents[0]) + guarded_power(foreground, exponents[1])) / 2
+
+
+def shortfall(wrong: Tensor, mass: Tensor, smooth: Smooth) -> Tensor:
+    """One minus the smoothed quotient of mass - wrong over mass; 0 where the denominator is 0."""
+    denominator = mass + smooth[1]
+    empty = denominator == 0
+    quotient = (wrong + (smooth[1] - smooth[0])) / torch.where(empty, 1.0, denominator)
+    return torch.where(empty, 0.0, quotient)
 
 
 def ratio(numerator: Tensor, denominator: Tensor, smooth: Smooth) -> Tensor:

@@ -26,6 +26,7 @@ from metriseg.options import (
 from metriseg.reduction import (
     beside_classes,
     connected,
+    nothing_of,
     pixel_mass,
     reduce_pixels,
     reduce_table,
@@ -81,6 +82,8 @@ class SegmentationLoss(nn.Module, abc.ABC):
     synonyms: ClassVar[Mapping[str, str]] = {}
     #: The activations under which the loss has a meaning.
     activations: ClassVar[tuple[Activation, ...]] = ("softmax", "sigmoid", "identity")
+    #: Whether its region statistics must keep the digits of small errors.
+    needs_errors: bool = False
     #: Whether a single channel is foreground, and counts when the background is left out.
     lone_channel_is_foreground: ClassVar[bool] = False
 
@@ -210,7 +213,15 @@ class SegmentationLoss(nn.Module, abc.ABC):
             reduction: in place of the loss's own.
             statistics: per image, with at least this loss's moments, if they are known already.
         """
-        return connected(self.reduced(batch, reduction or self.reduction, statistics), self)
+        reduction = reduction or self.reduction
+        # without a pixel there is nothing to look at, unless other ranks wait for the sums
+        if batch.logits.numel() == 0 and not getattr(self, "sync", False):
+            return connected(self.of_nothing(batch, reduction), self)
+        return connected(self.reduced(batch, reduction, statistics), self)
+
+    def of_nothing(self, batch: Batch, reduction: Reduction) -> Tensor:
+        """The value of a batch without a pixel: 0, or without reduction a value for none."""
+        return batch.logits[:, 0] if reduction == "none" else nothing_of(batch.logits)
 
     @abc.abstractmethod
     def evaluate(self, batch: Batch) -> Tensor:
@@ -353,6 +364,13 @@ class TableLoss(SegmentationLoss):
     def evaluate(self, batch: Batch) -> Tensor:
         return self.table(batch, None)[0]
 
+    def of_nothing(self, batch: Batch, reduction: Reduction) -> Tensor:
+        nothing = nothing_of(batch.logits)
+        if reduction != "none":
+            return nothing
+        groups = len(batch.logits) if getattr(self, "per_image", True) else 1
+        return nothing.expand(groups, batch.num_classes if self.columns_are_classes else 1)
+
     def reduced(
         self, batch: Batch, reduction: Reduction, statistics: RegionStatistics | None
     ) -> Tensor:
@@ -382,14 +400,12 @@ class OverlapLoss(TableLoss):
 
     classes: Classes
     per_image: bool
-    smooth: float | tuple[float, float]
     sync: bool
 
     def __init__(self, **options: Unpack[RegionOptions]) -> None:
         super().__init__(**cast(LossOptions, options))
         chosen = chosen_options(type(self), options)
         validation.one_of("classes", chosen["classes"], ("all", "present"))
-        validation.smoothing(chosen["smooth"])
         self.smooth = chosen["smooth"]
         self.classes = chosen["classes"]
         self.per_image = validation.flag("per_image", chosen["per_image"])
@@ -398,9 +414,14 @@ class OverlapLoss(TableLoss):
             raise ValueError("sync=True sums statistics over ranks: it needs per_image=False")
 
     @property
-    def smooth_pair(self) -> tuple[float, float]:
-        """What is added to numerator and denominator."""
-        return validation.smoothing(self.smooth)
+    def smooth(self) -> float | tuple[float, float]:
+        """What is added, as it was given; :attr:`smooth_pair` is that to numerator, denominator."""
+        return self._smooth
+
+    @smooth.setter
+    def smooth(self, value: float | tuple[float, float]) -> None:
+        self.smooth_pair = validation.smoothing(value)
+        self._smooth = value
 
     def counted(self, s: RegionStatistics) -> Tensor:
         """``(G, C)`` bool: the groups with a pixel, of them the classes to be averaged."""
@@ -424,7 +445,9 @@ class RegionLoss(OverlapLoss):
 
     def statistics(self, batch: Batch, known: RegionStatistics | None = None) -> RegionStatistics:
         """This loss's groups of the batch, from per-image statistics if they are known."""
-        s = region_statistics(batch, self.moments) if known is None else known
+        s = known
+        if s is None:
+            s = region_statistics(batch, self.moments, errors=self.needs_errors)
         if not self.per_image:
             s = s.pooled()
         return s.all_reduce() if self.sync else s

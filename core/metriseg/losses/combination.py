@@ -263,6 +263,7 @@ class ExponentialLogarithmicLoss(CombinedLoss):
     tensor(0.6047)
     """
 
+    needs_errors = True
     defaults: ClassVar[RegionOptions] = {"smooth": 1.0}
 
     def __init__(
@@ -360,6 +361,7 @@ class UnifiedFocalLoss(CombinedLoss):
     tensor(0.5000)
     """
 
+    needs_errors = True
     synonyms: ClassVar[Mapping[str, str]] = dict.fromkeys(
         ("weight", "lambda_"),
         "say 'focal_share' for the share of the focal part (in the authors' code the weight is that"

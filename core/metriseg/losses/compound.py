@@ -94,6 +94,10 @@ class CompoundLoss(SegmentationLoss):
         return _union(self._terms())
 
     @property
+    def needs_errors(self) -> bool:  # type: ignore[override]
+        return any(term.needs_errors for term in self._terms())
+
+    @property
     def term_names(self) -> list[str]:
         """The terms' names; one that recurs is numbered."""
         names: list[str] = []
@@ -122,7 +126,8 @@ class CompoundLoss(SegmentationLoss):
         active = [term for term, weight in zip(self._terms(), weights, strict=True) if weight]
         moments = _union(active)
         if moments and statistics is None:
-            statistics = region_statistics(batch, moments)
+            errors = any(term.needs_errors for term in active)
+            statistics = region_statistics(batch, moments, errors=errors)
         values = {}
         for name, term, weight in zip(self.term_names, self._terms(), weights, strict=True):
             if weight:

@@ -12,7 +12,7 @@ from metriseg import extraction, validation
 from metriseg.batch import Activation, Batch
 from metriseg.extraction import Segments
 from metriseg.extraction.truth import segment_sizes, true_segments
-from metriseg.functional.partition import Form
+from metriseg.functional.partition import Form, shares
 from metriseg.losses.base import TableLoss
 from metriseg.options import LossOptions
 from metriseg.statistics import RegionStatistics
@@ -105,6 +105,7 @@ class PartitionLoss(TableLoss):
             return nothing, nothing.new_zeros(0, 1, dtype=torch.bool)
         truth = true_segments(batch, self.connectivity)
         measure = self.pixel_factors(batch)
+        measure = shares(measure.flatten(1)).view_as(measure)
         if self.density != "pixel":
             measure = measure / segment_sizes(truth, measure, root=self.density == "root")
         if self.window is not None:
@@ -114,5 +115,5 @@ class PartitionLoss(TableLoss):
         windows = len(values) // images
         pairs = measure.flatten(1).sum(1).square().view(images, windows)
         total = pairs.sum(1, keepdim=True)
-        shares = pairs / torch.where(total > 0, total, 1.0)
-        return (values.view(images, windows) * shares).sum(1, keepdim=True), total > 0
+        portions = pairs / torch.where(total > 0, total, 1.0)
+        return (values.view(images, windows) * portions).sum(1, keepdim=True), total > 0

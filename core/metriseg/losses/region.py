@@ -241,6 +241,8 @@ class FocalTverskyLoss(_PricedLoss):
     tensor(0.6160)
     """
 
+    needs_errors = True
+
     def __init__(
         self,
         fp_weight: float = 0.3,

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn import functional as nnf
 
 #: Beside this module; written by ``python -m metriseg.experiments.inverse_form``.
@@ -142,17 +142,42 @@ def _ensure_loaded(file: str | None, device: torch.device) -> bool:
     return True
 
 
+_CONVERTED: WeakKeyDictionary[nn.Module, dict[tuple[torch.dtype, torch.device], nn.Module]]
+_CONVERTED = WeakKeyDictionary()
+
+
+def _converted(network: nn.Module, like: Tensor) -> nn.Module:
+    """The network, or a copy of it that is kept, in a tensor's precision and on its device.
+
+    (A call with other tensors in place of the network's own would be seen by other threads.)
+    """
+    if all(
+        buffer.device == like.device and buffer.dtype == like.dtype
+        for buffer in network.buffers()
+        if buffer.is_floating_point()
+    ):
+        return network
+    _ensure_converted(network, like.dtype, like.device)
+    return _CONVERTED[network][like.dtype, like.device]
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _ensure_converted(network: nn.Module, dtype: torch.dtype, device: torch.device) -> bool:
+    """Not traced by torch.compile but run, so that the copy is there when it looks."""
+    copies = _CONVERTED.setdefault(network, {})
+    if (dtype, device) not in copies:
+        with torch.inference_mode(False), torch.no_grad():
+            copies[dtype, device] = copy.deepcopy(network).to(device, dtype)
+    return True
+
+
 def affine_maps(network: nn.Module, pairs: Tensor) -> Tensor:
     """``(B, 2, 3)``, in the precision of the pairs ``(B, 2, h, h)``, whatever that of the network.
 
     Raises:
         ValueError: for a network whose output has another shape.
     """
-    tensors = {
-        name: tensor.to(pairs if tensor.is_floating_point() else pairs.device)
-        for name, tensor in network.named_buffers()
-    }
-    theta: Tensor = functional_call(network, tensors, (pairs,))
+    theta: Tensor = _converted(network, pairs)(pairs)
     if theta.shape != (len(pairs), 6):
         raise ValueError(
             f"network must take edge maps {tuple(pairs.shape)} to affine maps"

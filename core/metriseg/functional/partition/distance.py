@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from metriseg import validation
+from metriseg.batch import exact_backward
 
-__all__ = ["Form", "SparseAssignment", "soft_partition_distance"]
+__all__ = ["Form", "SparseAssignment", "shares", "soft_partition_distance"]
 
 Form = Literal["frobenius", "paper"]
 
@@ -180,6 +181,7 @@ class _Frobenius(torch.autograd.Function):
         return (squares[0] + squares[1] - 2 * squares[2]).to(value.dtype)
 
     @staticmethod
+    @exact_backward
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
         value, share = ctx.saved_tensors
         p, q = _with_value(ctx.sides[0], value), ctx.sides[1]
@@ -199,6 +201,7 @@ class _Paper(torch.autograd.Function):
         return (_weighted(outside, phi) * across).double().flatten(1).sum(1).to(value.dtype)
 
     @staticmethod
+    @exact_backward
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
         value, share = ctx.saved_tensors
         p, q = _with_value(ctx.sides[0], value), ctx.sides[1]

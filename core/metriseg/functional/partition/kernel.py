@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from metriseg import validation
+from metriseg.batch import exact_backward
 from metriseg.functional.partition.distance import shares
 
 __all__ = ["gaussian_frequencies", "kernel_partition_distance"]
@@ -165,6 +166,7 @@ class _KernelDistance(torch.autograd.Function):
         return (squares - overlaps + sizes).to(embedding.dtype)
 
     @staticmethod
+    @exact_backward
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
         embedding, place, share, frequencies, both, truth = ctx.saved_tensors
