@@ -262,7 +262,7 @@ def test_frequencies_rebuild_and_follow_the_module() -> None:
     logits, target = random_logits(4), random_labels(4)
     assert torch.equal(again(logits, target), loss(logits, target))
     assert not loss.state_dict()
-    assert loss.to("meta")._frequencies.device.type == "meta"
+    assert loss.to("meta").frequencies.device.type == "meta"
 
 
 # ---------------------------------------------------------------------- unified focal
