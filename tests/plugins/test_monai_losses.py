@@ -268,9 +268,9 @@ def test_focal_understands_use_softmax() -> None:
 
 REFUSED_WORDS = [
     ("DiceLoss", {"sigmoid": True, "softmax": True}, "sigmoid, softmax and other_act exclude"),
-    ("DiceLoss", {"softmax": "yes"}, "softmax must be one of"),
-    ("DiceLoss", {"to_onehot_y": 3}, "to_onehot_y must be one of"),
-    ("DiceLoss", {"batch": "all"}, "batch must be one of"),
+    ("DiceLoss", {"softmax": "yes"}, "softmax must be True or False"),
+    ("DiceLoss", {"to_onehot_y": 3}, "to_onehot_y must be True or False"),
+    ("DiceLoss", {"batch": "all"}, "batch must be True or False"),
     ("DiceLoss", {"reduction": "median"}, "reduction must be one of"),
     ("DiceLoss", {"smooth_nr": -1}, "smooth_nr must be"),
     ("DiceLoss", {"smooth_dr": "x"}, "smooth_dr must be"),
@@ -288,7 +288,7 @@ REFUSED_WORDS = [
     ("TverskyLoss", {"alpha": 0.3}, "'alpha': say 'fp_weight'"),
     ("PowerJaccardLoss", {"power": 3}, "power must be"),
     ("FocalLoss", {"gamma": -1}, "gamma must be"),
-    ("FocalLoss", {"use_softmax": "yes"}, "use_softmax must be one of"),
+    ("FocalLoss", {"use_softmax": "yes"}, "use_softmax must be True or False"),
     ("CompoundLoss", {"terms": []}, "terms must have at least one"),
     ("CompoundLoss", {"terms": 3}, "terms must be a list"),
     ("CompoundLoss", {"terms": [metriseg.DiceLoss()]}, "terms must be losses of metriseg_monai"),
