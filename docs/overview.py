@@ -12,7 +12,7 @@ GUIDE: tuple[tuple[str, tuple[str, ...], str], ...] = (
     (
         "you want what nnU-Net trains with",
         ("DiceCELoss", "CompoundLoss"),
-        "the sum of Dice and cross-entropy",
+        "`DiceCELoss(include_background=False, per_image=False)` is that loss, plus one",
     ),
     (
         "classes differ greatly in size",

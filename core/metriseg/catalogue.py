@@ -35,7 +35,6 @@ class Entry:
         stop_gradient: whether terms are detached, so that finite differences must freeze them.
         spatial: whether it matters where in the image a pixel is.
         features: whether it looks at pixel embeddings, the logits themselves where there are none.
-        maps: names of the maps that a loader may have computed beforehand.
         soft_targets: whether soft labels are meaningful.
         min_classes: fewest classes with which it makes sense.
         spatial_dimensions: numbers of spatial dimensions that the idea allows.
@@ -53,7 +52,6 @@ class Entry:
     stop_gradient: bool = False
     spatial: bool = False
     features: bool = False
-    maps: tuple[str, ...] = ()
     soft_targets: bool = True
     min_classes: int = 1
     spatial_dimensions: tuple[int, ...] = (1, 2, 3)
@@ -62,6 +60,11 @@ class Entry:
     @property
     def name(self) -> str:
         return self.loss.__name__
+
+    @property
+    def maps(self) -> tuple[str, ...]:
+        """The maps that a loader may have computed beforehand."""
+        return self.loss.map_names
 
 
 def _entry(
@@ -111,7 +114,6 @@ _PIXEL: tuple[Entry, ...] = (
         "Caliva et al. 2019",
         "arXiv:1908.03679",
         spatial=True,
-        maps=("penalty",),
     ),
     _entry(
         losses.MimeLoss,
@@ -265,7 +267,6 @@ _BOUNDARY: tuple[Entry, ...] = (
         "arXiv:1812.07032",
         perfect=None,
         spatial=True,
-        maps=("signed_distance",),
     ),
     _entry(
         losses.RegionWiseLoss,
@@ -275,7 +276,6 @@ _BOUNDARY: tuple[Entry, ...] = (
         "arXiv:2108.01405",
         perfect=None,
         spatial=True,
-        maps=("region",),
     ),
     _entry(
         losses.BoundaryDoULoss,
@@ -296,7 +296,6 @@ _BOUNDARY: tuple[Entry, ...] = (
         perfect=None,
         monotone=False,
         spatial=True,
-        maps=("instances",),
         soft_targets=False,
         min_classes=2,
     ),
@@ -342,7 +341,6 @@ _BOUNDARY: tuple[Entry, ...] = (
         "arXiv:1904.10030",
         monotone=False,
         spatial=True,
-        maps=("target_distance",),
     ),
     _entry(
         losses.HausdorffErosionLoss,
@@ -464,7 +462,6 @@ _PARTITION: tuple[Entry, ...] = (
         stop_gradient=True,
         spatial=True,
         features=True,
-        maps=("instances",),
         soft_targets=False,
         graph_break="connected components are found on the host",
     ),

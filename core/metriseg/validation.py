@@ -286,6 +286,22 @@ def pixel_weight(weight: Tensor, logits: Tensor, name: str = "weight") -> None:
             raise ValueError(f"{name} must have a finite sum, got one beyond {seen.dtype}")
 
 
+#: The names of maps that any loss reads.
+KNOWN_MAPS: set[str] = set()
+
+
+def map_names(maps: object) -> None:
+    """A map that no loss reads would be lost without a word."""
+    for name in maps if isinstance(maps, Mapping) else ():
+        if name not in KNOWN_MAPS:
+            near = difflib.get_close_matches(str(name), sorted(KNOWN_MAPS), n=1, cutoff=0.5)
+            hint = f": did you mean '{near[0]}'?" if near else ""
+            raise ValueError(
+                f"maps: no loss reads a map {name!r}{hint} (they read"
+                f" {', '.join(sorted(KNOWN_MAPS))})"
+            )
+
+
 def real(name: str, tensor: Tensor) -> None:
     """A tensor that holds numbers, none of them complex."""
     if not isinstance(tensor, Tensor):

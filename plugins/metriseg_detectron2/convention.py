@@ -51,6 +51,9 @@ regions of that category: the mean over regions becomes a weighted mean, or, for
         "ignore_value": "the head decides what is ignored (MODEL.SEM_SEG_HEAD.IGNORE_VALUE)",
     }
 
+    #: What a mask head says beside what a loader may.
+    map_names: ClassVar[tuple[str, ...]] = (CATEGORY,)
+
     loss_weight: float
     #: ``(K,)``: set by a mask head, in place of ``class_weight``.
     category_weight: Tensor | None

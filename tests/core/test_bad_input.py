@@ -155,6 +155,66 @@ def test_maps_are_tensors_of_numbers() -> None:
             metriseg.BoundaryLoss()(LOGITS, TARGET, maps={"signed_distance": value})
 
 
+def test_a_map_that_no_loss_reads_is_refused() -> None:
+    """Not that of another loss: a loader may make maps for several terms."""
+    given = torch.zeros(LOGITS.shape)
+    with pytest.raises(ValueError, match=r"^maps: no loss reads a map 'sdm' \(they read .*signed"):
+        metriseg.BoundaryLoss()(LOGITS, TARGET, maps={"sdm": given})
+    with pytest.raises(ValueError, match=r"'signed_distances': did you mean 'signed_distance'"):
+        metriseg.BoundaryLoss()(LOGITS, TARGET, maps={"signed_distances": given})
+    both = {"signed_distance": given, "penalty": given[:, 0]}
+    assert torch.isfinite(metriseg.BoundaryLoss()(LOGITS, TARGET, maps=both))
+
+
+def test_a_loss_may_declare_a_map() -> None:
+    class MappedLoss(metriseg.PixelLoss):
+        map_names = ("height",)
+
+        def evaluate(self, batch: metriseg.Batch) -> torch.Tensor:
+            height = batch.loaded("height", dense=False)
+            assert height is not None
+            return height
+
+    assert MappedLoss()(LOGITS, TARGET, maps={"height": torch.full((2, 5, 4), 3.0)}).item() == 3
+
+
+@pytest.mark.parametrize(
+    "name", [n for n, e in CATALOGUE.items() if "sigmoid" not in e.loss.activations]
+)
+def test_no_advice_that_is_then_refused(name: str) -> None:
+    """One channel under softmax: "choose sigmoid" is no advice where sigmoid has no meaning."""
+    space = (4,) * max(CATALOGUE[name].spatial_dimensions[:1])
+    with pytest.raises(ValueError, match="needs logits with 2 classes or more, got 1") as caught:
+        CATALOGUE[name].build()(torch.zeros(1, 1, *space), torch.zeros(1, *space).long())
+    assert "sigmoid" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["FocalLoss", "CrossEntropyLoss", "DiceCELoss"])
+def test_the_first_probabilities_are_looked_at_everywhere(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On an accelerator values are not read, but for the first of each device: raw scores there
+    would be taken for probabilities (8.13 in place of 1.09), for the whole of a training."""
+    checked = []
+    original = validation.values_are_checked
+
+    def as_if_on_an_accelerator(tensor: torch.Tensor) -> bool:
+        checked.append(validation._DEBUG.get())
+        return original(tensor) and validation._DEBUG.get()
+
+    monkeypatch.setattr(validation, "values_are_checked", as_if_on_an_accelerator)
+    loss = getattr(metriseg, name)(activation="identity")
+    with pytest.raises(ValueError, match="logits must lie in"):
+        loss(LOGITS, TARGET)
+    loss = getattr(metriseg, name)(activation="identity")
+    loss(LOGITS.softmax(1), TARGET)
+    assert any(checked)
+    checked.clear()
+    loss(LOGITS.softmax(1), TARGET)
+    assert checked
+    assert not any(checked)
+
+
 @pytest.mark.parametrize(
     "dtype",
     [

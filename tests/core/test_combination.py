@@ -57,7 +57,9 @@ def as_compound(terms: dict[str, dict[str, Any]], weights: list[float], **policy
         loss = getattr(metriseg, name)
         region = issubclass(loss, metriseg.RegionLoss)
         shared = {
-            k: v for k, v in policy.items() if region or k not in ("smooth", "classes", "per_image")
+            k: v
+            for k, v in policy.items()
+            if region or k not in ("smooth", "classes", "per_image", "include_background")
         }
         made.append(loss(**own, **shared))
     return CompoundLoss(made, weights)
@@ -86,6 +88,52 @@ def test_dice_focal_is_the_compound(policy: dict[str, Any], alpha: float | None)
     loss = DiceFocalLoss(0.7, 1.5, **focal, **policy)
     logits, target = random_logits(4), random_labels(4)
     assert torch.equal(loss(logits, target), other(logits, target))
+
+
+@pytest.mark.parametrize("kind", COMBINED)
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_the_background_stays_in_the_pixel_loss(
+    kind: type[SegmentationLoss], activation: str
+) -> None:
+    """Of pixels that are all background the pixel loss without a region loss is that of all.
+
+    Three equal logits: cross-entropy ln 3 = 1.0986 (softmax), as nnU-Net and MONAI have it.
+    """
+    alone = {
+        DiceCELoss: {"lambda_dice": 0.0},
+        DiceFocalLoss: {"lambda_dice": 0.0},
+        ComboLoss: {"alpha": 1.0},
+        ExponentialLogarithmicLoss: {"lambda_dice": 0.0},
+        UnifiedFocalLoss: {"focal_share": 1.0},
+    }
+    logits, target = torch.zeros(1, 3, 2, 2), torch.zeros(1, 2, 2, dtype=torch.int64)
+    losses = [
+        kind(**alone[kind], activation=activation, include_background=background)
+        for background in (True, False)
+    ]
+    values = [loss(logits, target) for loss in losses]
+    assert torch.equal(*values)
+    if kind is DiceCELoss and activation == "softmax":
+        assert values[0].item() == pytest.approx(math.log(3))
+
+
+@pytest.mark.parametrize("normalize", ["pixels", "weights"])
+@pytest.mark.parametrize("soft", [False, True])
+def test_normalize_reaches_the_cross_entropy(normalize: str, soft: bool) -> None:
+    """ "weights" is torch's own cross-entropy with class weights, beside the Dice loss."""
+    weights = [0.5, 1.0, 2.0, 4.0]
+    target = random_soft_labels(4) if soft else random_labels(4)
+    loss = DiceCELoss(normalize=normalize, class_weight=weights, include_background=False)
+    dice = metriseg.DiceLoss(class_weight=weights, include_background=False)
+    entropy = metriseg.CrossEntropyLoss(normalize=normalize, class_weight=weights)
+    logits = random_logits(4)
+    expected = dice(logits, target) + entropy(logits, target)
+    torch.testing.assert_close(loss(logits, target), expected)
+    if normalize == "weights" and not soft:
+        torch.testing.assert_close(
+            entropy(logits, target),
+            torch.nn.functional.cross_entropy(logits, target, logits.new_tensor(weights)),
+        )
 
 
 @pytest.mark.parametrize("kind", COMBINED)

@@ -203,6 +203,20 @@ def test_signed_map_by_hand(way: str) -> None:
     torch.testing.assert_close(signed_distance_map(target)[0, 0], expected)
 
 
+def test_signed_map_of_unequal_spacing(way: str) -> None:
+    """3 x 3 in 5 x 5, steps of 1 and 1/2: h = 1/2, so what is 1/2 from outside has 0.
+
+    In the middle of its upper edge the mask is 1 from outside: -(1 - 1/2); so is its centre.
+    """
+    target = torch.zeros(1, 1, 5, 5)
+    target[0, 0, 1:4, 1:4] = 1
+    found = signed_distance_map(target, (1.0, 0.5))[0, 0, 1:4, 1:4]
+    torch.testing.assert_close(found, torch.tensor([[0.0, -0.5, 0.0]] * 3).double())
+    equal = signed_distance_map(target, (0.5, 0.5))[0, 0, 1:4, 1:4]
+    expected = torch.tensor([[0.0, 0.0, 0.0], [0.0, -0.5, 0.0], [0.0, 0.0, 0.0]]).double()
+    torch.testing.assert_close(equal, expected)
+
+
 def test_label_envelopes_take_several_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few values at once: the same numbers."""
     labels, masks = blobs(3), random_masks(3, 0.9)

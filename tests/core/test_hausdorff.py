@@ -271,8 +271,8 @@ def test_far_errors_cost_more() -> None:
 BAD: list[tuple[str, dict[str, Any], str]] = [
     *((name, {"alpha": 0.0}, r"alpha must be a finite number in \(0, inf\]") for name in NAMES),
     ("HausdorffDistanceTransformLoss", {"spacing": (1.0, 0.0)}, "spacing must be"),
-    ("HausdorffErosionLoss", {"erosions": 0}, "erosions must be an integer of at least 1, got 0"),
-    ("HausdorffErosionLoss", {"erosions": 2.5}, "erosions must be an integer"),
+    ("HausdorffErosionLoss", {"erosions": 0}, "erosions must be a whole number >= 1, got 0"),
+    ("HausdorffErosionLoss", {"erosions": 2.5}, "erosions must be a whole number >= 1"),
     ("HausdorffErosionLoss", {"threshold": "hard"}, "threshold must be one of 'minmax', 'linear'"),
     ("HausdorffConvolutionLoss", {"radii": ()}, "radii must be a sequence of numbers above 0"),
     ("HausdorffConvolutionLoss", {"radii": 3}, "radii must be a sequence of numbers above 0"),

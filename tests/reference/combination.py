@@ -19,13 +19,14 @@ from reference.oracle import (
 )
 
 #: Arguments that only the region part has.
-REGION = ("smooth", "classes", "per_image")
+REGION = ("smooth", "classes", "per_image", "include_background")
 
 
 def _parts(policy: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The arguments of the region part and those of the pixel part."""
+    region = {name: value for name, value in policy.items() if name != "normalize"}
     shared = {name: value for name, value in policy.items() if name not in REGION}
-    return policy, shared
+    return region, shared
 
 
 def _pixels(

@@ -93,8 +93,9 @@ def signed_distance_map(
     """The distance to each mask: positive outside, not above zero inside.
 
     Outside it is the distance d to the nearest pixel of the mask, inside -(d - h), d being that
-    to the nearest pixel outside and h the smallest spacing (1 without one), so that the mask's
-    outermost pixels have 0. A mask that is empty, or the whole image, has the map 0.
+    to the nearest pixel outside and h the smallest spacing (1 without one), so that a pixel that is
+    h from outside has 0: with equal spacings every outermost pixel of the mask, else those along
+    the finest axis. A mask that is empty, or the whole image, has the map 0.
 
     Args:
         target: masks ``(N, C, *S)``, bool or of zeros and ones.

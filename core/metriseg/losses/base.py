@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import copy
 import inspect
 import re
@@ -82,6 +83,8 @@ class SegmentationLoss(nn.Module, abc.ABC):
     synonyms: ClassVar[Mapping[str, str]] = {}
     #: The activations under which the loss has a meaning.
     activations: ClassVar[tuple[Activation, ...]] = ("softmax", "sigmoid", "identity")
+    #: The maps that a loader may have computed beforehand for it.
+    map_names: ClassVar[tuple[str, ...]] = ()
     #: Whether its region statistics must keep the digits of small errors.
     needs_errors: bool = False
     #: Whether a single channel is foreground, and counts when the background is left out.
@@ -95,6 +98,7 @@ class SegmentationLoss(nn.Module, abc.ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        validation.KNOWN_MAPS.update(cls.map_names)
         # a framework's class brings a signature in the framework's words
         if "__signature__" not in vars(cls):
             compose(cls)
@@ -115,6 +119,7 @@ class SegmentationLoss(nn.Module, abc.ABC):
         )
         self.reduction = chosen["reduction"]
         self._exact: dict[str, Any] = {}
+        self._looked_at: set[tuple[torch.device, str]] = set()
         self.keep_numbers("class_weight", validation.class_weights(chosen["class_weight"]))
 
     def keep_numbers(self, name: str, exact: Tensor | None) -> None:
@@ -184,8 +189,13 @@ class SegmentationLoss(nn.Module, abc.ABC):
         ``reduction=None`` is the loss's own (a compound's terms each have theirs).
         """
         validation.logits_shape(logits)
-        validation.one_of("activation", activation, self.possible_activations())
-        with full_precision(logits):
+        possible = self.possible_activations()
+        validation.one_of("activation", activation, possible)
+        if activation == "softmax" and "sigmoid" not in possible:
+            # no advice to choose what would be refused
+            validation.enough_classes(self, logits.shape[1], 2)
+        validation.map_names(maps)
+        with full_precision(logits), self._values_checked_once(logits, activation):
             batch = Batch.from_tensors(
                 logits,
                 target,
@@ -195,9 +205,22 @@ class SegmentationLoss(nn.Module, abc.ABC):
                 maps=maps,
                 features=features,
             )
-            if activation == "identity" and "sigmoid" not in self.possible_activations():
+            if activation == "identity" and "sigmoid" not in possible and batch.num_classes > 1:
                 validation.rows_sum_to_one("logits", self, batch.logits, batch.valid)
             return self.value(batch, reduction=reduction)
+
+    def _values_checked_once(
+        self, logits: Tensor, activation: Activation
+    ) -> contextlib.AbstractContextManager[None]:
+        """On every device the first input that is to be probabilities is looked at.
+
+        Raw scores in their place would train, and badly, without a word.
+        """
+        seen = (logits.device, activation) in self._looked_at or torch.compiler.is_compiling()
+        if activation != "identity" or seen:
+            return contextlib.nullcontext()
+        self._looked_at.add((logits.device, activation))
+        return validation.debug()
 
     def value(
         self,
@@ -242,12 +265,23 @@ class SegmentationLoss(nn.Module, abc.ABC):
             )
         return weight
 
-    def class_factors(self, batch: Batch) -> Tensor | None:
-        """``(C,)``: class weights, 0 for an excluded background; None for all ones."""
+    @property
+    def background_of_pixels(self) -> bool:
+        """Whether class 0 counts in values of pixels; in a sum, parts may differ about it."""
+        return self.include_background
+
+    def class_factors(self, batch: Batch, background: bool | None = None) -> Tensor | None:
+        """``(C,)``: class weights, 0 for an excluded background; None for all ones.
+
+        Args:
+            batch: whose classes.
+            background: whether class 0 counts; None for ``include_background``.
+        """
+        background = self.include_background if background is None else background
         weight, classes = self.numbers("class_weight", batch.logits), batch.num_classes
         if weight is not None:
             weight = self.spread_class_weight(weight, classes)
-        if self.include_background or (classes == 1 and self.lone_channel_is_foreground):
+        if background or (classes == 1 and self.lone_channel_is_foreground):
             return weight
         if classes == 1:
             raise ValueError("include_background=False leaves nothing of logits with one class")
@@ -258,7 +292,7 @@ class SegmentationLoss(nn.Module, abc.ABC):
 
     def at_target(self, formula: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
         """``(N, *S)``: a formula linear in the target, each class weighted."""
-        factors = self.class_factors(batch)
+        factors = self.class_factors(batch, self.background_of_pixels)
         if factors is None:
             return formula(batch.target)
         if batch.has_labels:
@@ -267,7 +301,7 @@ class SegmentationLoss(nn.Module, abc.ABC):
 
     def mean_over_classes(self, values: Tensor, batch: Batch) -> Tensor:
         """``(N, *S)``: the weighted mean of what yes-or-no questions cost, ``(N, C, *S)``."""
-        factors = self.class_factors(batch)
+        factors = self.class_factors(batch, self.background_of_pixels)
         if factors is None:
             return values.mean(1)
         weighted = values * beside_classes(factors, values)
@@ -283,10 +317,10 @@ class SegmentationLoss(nn.Module, abc.ABC):
         return share * (factors if batch.num_classes == 1 else factors[labels])
 
     def num_included(self, batch: Batch) -> int:
-        """The number of classes, without an excluded background."""
+        """The number of classes that a pixel's value is made of."""
         if batch.num_classes == 1 and self.lone_channel_is_foreground:
             return 1
-        return batch.num_classes - (not self.include_background)
+        return batch.num_classes - (not self.background_of_pixels)
 
     def arguments(self) -> dict[str, Any]:
         """The constructor's arguments as they now stand: ``type(loss)(**loss.arguments())``."""

@@ -37,9 +37,10 @@ class BoundaryLoss(DistanceLoss):
     at every pixel, averaged over the valid pixels, with C the number of classes that count. Outside
     the class :math:`\varphi` is the distance to its nearest pixel; inside it is :math:`-(d - h)`,
     with d the distance to the nearest pixel outside and h the smallest spacing (1 without one), so
-    that the outermost pixels of the class have 0. A class that is absent, or the whole image, has 0
-    everywhere. The value has no bounds of its own; at a perfect prediction it is the mean of
-    :math:`\varphi` within the class, not above 0.
+    that a pixel of the class whose neighbour outside is h away has 0 (with equal spacings all of
+    its outermost pixels). A class that is absent, or the whole image, has 0 everywhere. The value
+    has no bounds of its own; at a perfect prediction it is the mean of :math:`\varphi` within the
+    class, not above 0.
 
     The gradient at the true boundary is 0, so the authors add it to a region loss and shift the
     weight from one to the other during the training: give
@@ -60,6 +61,7 @@ class BoundaryLoss(DistanceLoss):
     tensor(0.1250)
     """
 
+    map_names: ClassVar[tuple[str, ...]] = ("signed_distance",)
     lone_channel_is_foreground: ClassVar[bool] = True
     defaults: ClassVar[DistanceOptions] = {"include_background": False}
 
@@ -98,6 +100,8 @@ class RegionWiseLoss(DistanceLoss):
     >>> loss(torch.tensor([[[.5, .5, 1., 1.]]]), torch.tensor([[0, 0, 1, 1]]))   # (1 - 1.5) / 4
     tensor(-0.1250)
     """
+
+    map_names: ClassVar[tuple[str, ...]] = ("region",)
 
     def __init__(
         self,
@@ -217,6 +221,7 @@ class BoundaryAwareLoss(DistanceLoss):
     tensor(0.6931)
     """
 
+    map_names: ClassVar[tuple[str, ...]] = ("instances",)
     activations: ClassVar[tuple[Activation, ...]] = ("sigmoid", "identity")
     defaults: ClassVar[DistanceOptions] = {"activation": "sigmoid"}
 

@@ -13,7 +13,13 @@ from metriseg import functional as F
 from metriseg import validation
 from metriseg.batch import Batch
 from metriseg.losses.base import RegionLoss
-from metriseg.losses.pixel import cross_entropies, focal_values, labelled_values
+from metriseg.losses.pixel import (
+    Normalize,
+    cross_entropies,
+    cross_entropy_mass,
+    focal_values,
+    labelled_values,
+)
 from metriseg.options import Reduction, RegionOptions
 from metriseg.reduction import nothing_of, pixel_mass, reduce_pixels, reduce_table
 from metriseg.statistics import RegionStatistics
@@ -40,11 +46,16 @@ class CombinedLoss(RegionLoss):
         per_image: Dice sums over each image (mean over images), or over the batch.
         class_weight: C numbers >= 0; the Dice loss divides by their sum, the cross-entropy by the
             number of pixels.
+        include_background: False leaves class 0 out of the region loss; the pixel loss keeps it.
         reduction: "mean" or "sum"; the unreduced parts differ in shape.
 
     Raises:
         ValueError: for ``reduction="none"`` when called.
     """
+
+    @property
+    def background_of_pixels(self) -> bool:
+        return True
 
     @property
     @abc.abstractmethod
@@ -57,6 +68,10 @@ class CombinedLoss(RegionLoss):
 
     def from_statistics(self, s: RegionStatistics) -> Tensor:
         return 1 - F.dice_index(s, self.smooth_pair)
+
+    def pixel_mass(self, batch: Batch) -> Tensor:
+        """What the mean of the pixel loss divides by."""
+        return pixel_mass(batch)
 
     def region_values(self, batch: Batch, s: RegionStatistics) -> Tensor:
         """The region loss ``(G, C)``."""
@@ -74,13 +89,14 @@ class CombinedLoss(RegionLoss):
                 " 'mean' or 'sum'"
             )
         s = self.statistics(batch, statistics)
+        factors = self.class_factors(batch)
         on_region, on_pixels = self.shares
         total = nothing_of(batch.logits)
         if on_region:
-            table, factors = self.region_values(batch, s), self.class_factors(batch)
+            table = self.region_values(batch, s)
             total = total + on_region * reduce_table(table, self.counted(s), factors, reduction)
         if on_pixels:
-            values, mass = self.pixel_values(batch, s), pixel_mass(batch)
+            values, mass = self.pixel_values(batch, s), self.pixel_mass(batch)
             total = total + on_pixels * reduce_pixels(values, batch.weight, reduction, mass)
         return total
 
@@ -97,6 +113,8 @@ class DiceCELoss(CombinedLoss):
     Args:
         lambda_dice: share of the Dice loss, >= 0.
         lambda_ce: share of the cross-entropy, >= 0.
+        normalize: what the cross-entropy's mean divides by: "pixels", their number, or "weights",
+            the sum of the class weights that they met (as ``torch.nn.CrossEntropyLoss``).
 
     Source: Isensee et al. 2021, "nnU-Net: a self-configuring method for deep learning-based
     biomedical image segmentation", doi:10.1038/s41592-020-01008-z.
@@ -107,15 +125,25 @@ class DiceCELoss(CombinedLoss):
     """
 
     def __init__(
-        self, lambda_dice: float = 1.0, lambda_ce: float = 1.0, **options: Unpack[RegionOptions]
+        self,
+        lambda_dice: float = 1.0,
+        lambda_ce: float = 1.0,
+        *,
+        normalize: Normalize = "pixels",
+        **options: Unpack[RegionOptions],
     ) -> None:
         super().__init__(**options)
+        validation.one_of("normalize", normalize, ("pixels", "weights"))
         self.lambda_dice = validation.number("lambda_dice", lambda_dice, low=0.0)
         self.lambda_ce = validation.number("lambda_ce", lambda_ce, low=0.0)
+        self.normalize = normalize
 
     @property
     def shares(self) -> tuple[float, float]:
         return self.lambda_dice, self.lambda_ce
+
+    def pixel_mass(self, batch: Batch) -> Tensor:
+        return cross_entropy_mass(self, batch, self.normalize)
 
     def pixel_values(self, batch: Batch, s: RegionStatistics) -> Tensor:
         return cross_entropies(self, batch)
@@ -397,6 +425,10 @@ class UnifiedFocalLoss(CombinedLoss):
 
     def from_statistics(self, s: RegionStatistics) -> Tensor:
         return F.unified_focal_tversky(s, self.delta, self.exponents, self.smooth_pair)
+
+    def pixel_mass(self, batch: Batch) -> Tensor:
+        """What the mean of the pixel loss divides by."""
+        return pixel_mass(batch)
 
     def region_values(self, batch: Batch, s: RegionStatistics) -> Tensor:
         if batch.one_vs_rest:

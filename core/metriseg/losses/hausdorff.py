@@ -74,6 +74,8 @@ class HausdorffDistanceTransformLoss(_HausdorffLoss):
     tensor(0.1667)
     """
 
+    map_names: ClassVar[tuple[str, ...]] = ("target_distance",)
+
     def __init__(
         self,
         alpha: float = 2.0,

@@ -72,6 +72,7 @@ class PartitionLoss(TableLoss):
     0.5000
     """
 
+    map_names: ClassVar[tuple[str, ...]] = ("instances",)
     columns_are_classes: ClassVar[bool] = False
 
     def __init__(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal, Unpack
+from typing import Any, ClassVar, Literal, Unpack
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from metriseg import validation
 from metriseg.batch import Batch
 from metriseg.losses.base import DistanceLoss, PixelLoss, SegmentationLoss
 from metriseg.options import DistanceOptions, LossOptions, Reduction
-from metriseg.reduction import beside_classes, reduce_pixels
+from metriseg.reduction import beside_classes, pixel_mass, reduce_pixels
 from metriseg.statistics import RegionStatistics
 
 __all__ = [
@@ -25,6 +25,8 @@ __all__ = [
     "NegativeMimeLoss",
     "TopKLoss",
 ]
+
+Normalize = Literal["pixels", "weights"]
 
 
 def labelled_values(
@@ -52,6 +54,20 @@ def labelled_values(
 def cross_entropies(loss: SegmentationLoss, batch: Batch) -> Tensor:
     """``(N, *S)``: the cross-entropy of every pixel, with the class weights of ``loss``."""
     return labelled_values(loss, batch, F.cross_entropy, F.binary_cross_entropy)
+
+
+def cross_entropy_mass(loss: SegmentationLoss, batch: Batch, normalize: Normalize) -> Tensor:
+    """What the mean of the cross-entropies divides by: pixels, or the class weights they met."""
+    factors = loss.class_factors(batch, loss.background_of_pixels)
+    if normalize == "pixels" or factors is None:
+        return pixel_mass(batch)
+    if batch.one_vs_rest:
+        return pixel_mass(batch) * factors.sum() / loss.num_included(batch)
+    if batch.has_labels:
+        met = factors[batch.target]
+    else:
+        met = (batch.target * beside_classes(factors, batch.target)).sum(1)
+    return (met if batch.weight is None else met * batch.weight).sum()
 
 
 def focal_values(loss: SegmentationLoss, batch: Batch, gamma: float, alpha: float | None) -> Tensor:
@@ -99,7 +115,7 @@ class CrossEntropyLoss(PixelLoss):
     def __init__(
         self,
         *,
-        normalize: Literal["pixels", "weights"] = "pixels",
+        normalize: Normalize = "pixels",
         balance: Literal["image"] | None = None,
         **options: Unpack[LossOptions],
     ) -> None:
@@ -123,16 +139,7 @@ class CrossEntropyLoss(PixelLoss):
         return self.mean_over_classes(values, batch)
 
     def mass(self, batch: Batch) -> Tensor:
-        factors = self.class_factors(batch)
-        if self.normalize == "pixels" or factors is None:
-            return super().mass(batch)
-        if batch.one_vs_rest:
-            return super().mass(batch) * factors.sum() / self.num_included(batch)
-        if batch.has_labels:
-            met = factors[batch.target]
-        else:
-            met = (batch.target * beside_classes(factors, batch.target)).sum(1)
-        return (met if batch.weight is None else met * batch.weight).sum()
+        return cross_entropy_mass(self, batch, self.normalize)
 
 
 class TopKLoss(PixelLoss):
@@ -264,6 +271,8 @@ class DistanceMapCrossEntropyLoss(DistanceLoss):
     >>> loss(torch.zeros(1, 2, 4), torch.tensor([[0, 0, 1, 1]]))   # (1 + 2 + 2 + 1) / 4 ln 2
     tensor(1.0397)
     """
+
+    map_names: ClassVar[tuple[str, ...]] = ("penalty",)
 
     def __init__(
         self,
