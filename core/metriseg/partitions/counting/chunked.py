@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from metriseg.arrays import host
 from metriseg.partitions.counting.arrays import cells_of_arrays
 from metriseg.partitions.counting.blocks import block_shape, regions
 from metriseg.partitions.counting.ignored import IgnoredLabels
 from metriseg.partitions.counting.planes import check_planes
 from metriseg.partitions.counting.progress import watched
 from metriseg.partitions.grouping import Cells, added_up
-from metriseg.partitions.label_maps import check_labels, host, of_zarr, same_shape
+from metriseg.partitions.label_maps import check_labels, of_zarr, same_shape
 
 #: Pixels of a Zarr array read at once where its chunks are smaller.
 READ = 1 << 20
@@ -42,7 +43,8 @@ def cells_of_chunks(
 ) -> Iterator[Cells]:
     """Entries of two label maps, one of the arrays being of chunks."""
     arrays: list[Any] = [
-        one if one is None or is_chunked(one) else host(one) for one in (x, y, weight, features)
+        one if one is None or is_chunked(one) else host(name, one)
+        for name, one in (("x", x), ("y", y), ("weight", weight), ("features", features))
     ]
     _check(*arrays)
     if any(is_dask(one) for one in arrays):
