@@ -14,14 +14,13 @@ from numpy.typing import NDArray
 from metriseg import arguments
 from metriseg.arrays import host
 from metriseg.partitions.contingency import ContingencyTable, contingency_table
+from metriseg.partitions.index_files import VERSION, read_index, written_anew
 from metriseg.partitions.label_maps import relabelled
 from metriseg.partitions.registry import MEASURES, Measure
 from metriseg.partitions.table import Table, within_floats
 
 __all__ = ["PartitionIndex"]
 
-#: The layout of the files that :meth:`PartitionIndex.save` writes.
-VERSION = 1
 #: What rounding may add to a bound, relative to the largest distance seen.
 SLACK = 1e-9
 #: Tables that are read at once while an index is built.
@@ -332,7 +331,8 @@ class PartitionIndex:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to one ``.npz`` file, compressed and without pickle.
 
-        A distance that is not one of ``MEASURES`` is not written: :meth:`load` asks for it.
+        A distance that is not one of ``MEASURES`` is not written: :meth:`load` asks for it. The
+        file takes its place when it is complete: where writing fails, an old one stays.
         """
         size = max(labels.dtype.itemsize for labels in self._labels)
         kept: dict[str, Any] = {
@@ -347,7 +347,7 @@ class PartitionIndex:
         }
         pixels = {"weight": self._weight, "features": self._features}
         kept |= {name: values for name, values in pixels.items() if values is not None}
-        with open(path, "wb") as file:
+        with written_anew(path) as file:
             np.savez_compressed(file, **kept)
 
     @classmethod
@@ -361,11 +361,14 @@ class PartitionIndex:
             distance: only for an index of a distance that is not one of ``MEASURES``.
 
         Raises:
-            ValueError: for a file of another kind or version, or a distance that the stored
-                numbers are not of.
+            OSError: where there is no file that may be read.
+            ValueError: for a file of another kind or version, one that is broken, or a distance
+                that the stored numbers are not of.
         """
-        kept = _read(path)
+        kept = read_index(path)
         name = str(kept["distance"])
+        if name not in ("", *MEASURES):
+            raise ValueError(f"path must be an index of a known distance, got {path} of {name!r}")
         if not name and distance is None:
             raise ValueError(
                 "distance must be given here: the index was built with one that is not in MEASURES"
@@ -467,17 +470,3 @@ def _registered(distance: Any) -> str | None:
     """The name under which a distance stands in MEASURES, if it does."""
     name = _name(distance)
     return name if isinstance(distance, str) or MEASURES.get(name) == distance else None
-
-
-def _read(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            kept = dict(file)
-    except (AttributeError, TypeError, ValueError) as error:
-        raise ValueError(f"path must be a file that save wrote, got {path}: {error}") from None
-    version = int(kept["version"]) if "version" in kept else None
-    if version != VERSION or "mutual" not in kept:
-        raise ValueError(
-            f"path must be an index of version {VERSION}, got {path} of version {version}"
-        )
-    return kept
