@@ -39,9 +39,9 @@ def host(name: str, values: Any) -> NDArray[Any]:
         )
     try:
         return np.asarray(values)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except Exception as error:  # what calls itself an array may fail in any way when it is read
         raise ValueError(
-            f"{name} must be an array, got {type(values).__name__}: {error}"
+            f"{name} must be an array, got {type(values).__name__}: {error or type(error).__name__}"
         ) from error
 
 
