@@ -195,7 +195,7 @@ def _measures(names: Sequence[str]) -> list[Measure]:
     return [MEASURES[_known("--metric", name, MEASURES)] for name in names]
 
 
-def _families(names: Sequence[str], image: Path | None) -> dict[str, Family]:
+def _families(names: Sequence[str], image: str | None) -> dict[str, Family]:
     """Those named; of no names all, where there is an image."""
     if not names and image is None:
         return {}
