@@ -42,6 +42,7 @@ DOCUMENTED = (
     "metriseg.partitions.weights",
     "metriseg.partitions.ArbitraryWeight",
     "metriseg.partitions.ContingencyTable",
+    "metriseg.partitions.DiceWeight",
     "metriseg.partitions.FeatureWeight",
     "metriseg.partitions.KernelWeight",
     "metriseg.partitions.PartitionIndex",

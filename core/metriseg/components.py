@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
-from scipy.sparse.csgraph import connected_components as components_of_graph
 
-from metriseg import validation
-from metriseg.neighbours import half_neighbours
+from metriseg import arguments
+from metriseg.arrays import host, integer_array
+from metriseg.offsets import half_neighbours
 
 #: What connected-components-3d takes: its connectivity, by dimensions and ours.
 _LIBRARY: dict[tuple[int, int], Any] = {
@@ -22,7 +21,9 @@ _LIBRARY: dict[tuple[int, int], Any] = {
 }
 
 
-def connected_components(labels: Any, *, connectivity: int = 1) -> NDArray[np.int64]:
+def connected_components(
+    labels: Any, *, connectivity: int = 1, valid: Any = None
+) -> NDArray[np.int64]:
     """The maximal connected sets of pixels with one label, numbered from 0.
 
     Every label has components, 0 as well: a partition of the whole map. They are numbered in the
@@ -32,12 +33,15 @@ def connected_components(labels: Any, *, connectivity: int = 1) -> NDArray[np.in
         labels: integer label map of any dimension: NumPy array, or tensor (read on the CPU).
         connectivity: in how many axes neighbours may differ, 1 … dimensions: in 2-D 1 is four
             neighbours and 2 is eight.
+        valid: bool, of the map's shape: the pixels that count. The others, whatever label they
+            have, are walls: no component holds one or leads through one. None counts all.
 
     Returns:
-        ``labels.shape``, int64.
+        ``labels.shape``, int64; -1 where a pixel doesn't count.
 
     Raises:
-        ValueError: for labels that are no integers, or another connectivity.
+        ValueError: for labels that are no integers, another connectivity, or ``valid`` of another
+            shape or type.
 
     >>> connected_components([[1, 1, 0], [0, 0, 1]])
     array([[0, 0, 1],
@@ -45,21 +49,40 @@ def connected_components(labels: Any, *, connectivity: int = 1) -> NDArray[np.in
     >>> connected_components([[1, 1, 0], [0, 0, 1]], connectivity=2)
     array([[0, 0, 1],
            [1, 1, 0]])
+    >>> connected_components([[1, 1, 1]], valid=[[True, False, True]])
+    array([[ 0, -1,  1]])
     """
-    array = np.asarray(labels.detach().cpu() if hasattr(labels, "detach") else labels)
-    if array.dtype.kind not in "biu":
-        raise ValueError(f"labels must be integers, got dtype {array.dtype}")
+    array = integer_array("labels", labels)
     dimensions = max(array.ndim, 1)
-    reach = validation.whole_number("connectivity", connectivity, low=1)
+    reach = arguments.whole_number("connectivity", connectivity, low=1)
     if reach > dimensions:
         raise ValueError(f"connectivity must be in 1 … {dimensions}, got {connectivity!r}")
+    counted = None if valid is None else _mask(valid, array.shape)
     if array.size == 0:
         return np.zeros(array.shape, np.int64)
     # from 1, since libraries take 0 for the background, and few numbers, which they all hold
     _, dense = np.unique(array, return_inverse=True)
     dense = dense.reshape(array.shape)
+    if counted is not None:
+        # a number that no label has: no type of the caller's is asked to hold another
+        dense = np.where(counted, dense, int(dense.max()) + 1)
     found = _by_library(dense, reach)
-    return _by_first_pixel(_by_graph(dense, reach) if found is None else found)
+    if found is None:
+        found = _by_graph(dense, reach)
+    if counted is None:
+        return _by_first_pixel(found)
+    numbered = np.full(array.shape, -1)
+    numbered[counted] = _by_first_pixel(found[counted])
+    return numbered
+
+
+def _mask(valid: Any, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    mask = host("valid", valid)
+    if mask.dtype != np.bool_ or mask.shape != shape:
+        raise ValueError(
+            f"valid must be bool of the shape of labels, {shape}, got {mask.dtype} of {mask.shape}"
+        )
+    return mask
 
 
 def _by_library(dense: NDArray[np.int64], reach: int) -> NDArray[np.int64] | None:
@@ -78,6 +101,9 @@ def _by_library(dense: NDArray[np.int64], reach: int) -> NDArray[np.int64] | Non
 
 def _by_graph(dense: NDArray[np.int64], reach: int) -> NDArray[np.int64]:
     """As the components of the graph of equal neighbours."""
+    from scipy import sparse
+    from scipy.sparse.csgraph import connected_components as components_of_graph
+
     place = np.arange(dense.size).reshape(dense.shape)
     starts, ends = [], []
     for offset in half_neighbours(dense.ndim, reach):

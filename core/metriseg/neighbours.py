@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as nnf
+
+from metriseg.offsets import axis_neighbours
 
 
 def shifted(values: Tensor, offset: Sequence[int], fill: float = 0.0) -> Tensor:
@@ -36,20 +37,6 @@ def shifted(values: Tensor, offset: Sequence[int], fill: float = 0.0) -> Tensor:
     return padded
 
 
-def axis_neighbours(dimensions: int) -> Iterator[tuple[int, ...]]:
-    """The offsets of the two neighbours along every axis: 4 in 2-D, 6 in 3-D."""
-    for axis in range(dimensions):
-        for step in (-1, 1):
-            yield tuple(step if other == axis else 0 for other in range(dimensions))
-
-
-def window(radius: int, dimensions: int) -> Iterator[tuple[int, ...]]:
-    """The offsets of a square window around a pixel, itself left out."""
-    for offset in itertools.product(range(-radius, radius + 1), repeat=dimensions):
-        if any(offset):
-            yield offset
-
-
 def inner_boundary(masks: Tensor, *, border: bool = True) -> Tensor:
     """The pixels of each mask that have a neighbour along an axis outside it.
 
@@ -65,15 +52,3 @@ def inner_boundary(masks: Tensor, *, border: bool = True) -> Tensor:
     for offset in axis_neighbours(masks.ndim - 2):
         interior = interior & shifted(masks, offset, fill=float(not border))
     return masks & ~interior
-
-
-def half_neighbours(dimensions: int, reach: int) -> Iterator[tuple[int, ...]]:
-    """One of every two opposite steps to a neighbour that differs in up to ``reach`` axes.
-
-    >>> list(half_neighbours(2, 1))
-    [(0, 1), (1, 0)]
-    """
-    for offset in itertools.product((-1, 0, 1), repeat=dimensions):
-        moved = [step for step in offset if step]
-        if 0 < len(moved) <= reach and moved[0] > 0:
-            yield offset

@@ -9,33 +9,30 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import inspect
 import math
 import operator
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["UnknownArgumentError", "debug"]
+from metriseg.arguments import UnknownArgumentError as UnknownArgumentError
+from metriseg.arguments import flag as flag
+from metriseg.arguments import label as label
+from metriseg.arguments import number as number
+from metriseg.arguments import one_of as one_of
+from metriseg.arguments import optional as optional
+from metriseg.arguments import refuse_unknown as refuse_unknown
+from metriseg.arguments import refuse_words as refuse_words
+from metriseg.arguments import whole_number as whole_number
 
-T = TypeVar("T")
+__all__ = ["UnknownArgumentError", "debug"]
 
 #: What the probabilities of a pixel, each rounded to bfloat16, may sum to beside 1.
 HALF_ROUNDING = 1e-2
 
 _DEBUG: ContextVar[bool] = ContextVar("metriseg_debug", default=False)
-
-
-class UnknownArgumentError(TypeError, ValueError):
-    """A constructor was called with an argument that it doesn't have.
-
-    It is a ``TypeError``, as Python raises for an unexpected keyword, and a ``ValueError``, as
-    every other complaint of this library about a configuration.
-    """
 
 
 @contextlib.contextmanager
@@ -60,99 +57,6 @@ def values_are_checked(tensor: Tensor) -> bool:
     return tensor.device.type == "cpu" or (_DEBUG.get() and tensor.device.type != "meta")
 
 
-def refuse_unknown(
-    owner: type, given: Iterable[str], synonyms: Mapping[str, str] | None = None
-) -> None:
-    """Raise :class:`UnknownArgumentError` for the first name that ``owner`` doesn't take."""
-    parameters = inspect.signature(owner).parameters
-    if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
-        refuse_words(owner.__name__, given, parameters, synonyms)
-
-
-def refuse_words(
-    owner: str,
-    given: Iterable[str],
-    allowed: Collection[str],
-    synonyms: Mapping[str, str] | None = None,
-) -> None:
-    """Raise :class:`UnknownArgumentError` for the first name that isn't allowed."""
-    for name in given:
-        if name in allowed:
-            continue
-        if synonyms and name in synonyms:
-            hint = f": {synonyms[name]}"
-        else:
-            near = difflib.get_close_matches(name, list(allowed), n=1, cutoff=0.5)
-            hint = f": did you mean '{near[0]}'?" if near else ""
-        raise UnknownArgumentError(
-            f"{owner} has no argument '{name}'{hint} (it takes {', '.join(allowed) or 'none'})"
-        )
-
-
-def one_of(name: str, value: object, allowed: Collection[object]) -> None:
-    # 1 == True, and an array answers with an array
-    if not any(type(value) is type(word) and value == word for word in allowed):
-        words = ", ".join(repr(a) for a in allowed)
-        raise ValueError(f"{name} must be one of {words}, got {value!r}")
-
-
-def number(
-    name: str,
-    value: float,
-    *,
-    low: float = -math.inf,
-    high: float = math.inf,
-    open_low: bool = False,
-    open_high: bool = False,
-) -> float:
-    """``value`` as a float within ``[low, high]``; an open end is no allowed value itself.
-
-    A number may be written as text: YAML reads ``1e-5`` so. A bool is no number.
-    """
-    bracket = f"{'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
-    try:
-        result = float(_not_bool(value))
-    except (TypeError, ValueError, RuntimeError, OverflowError):
-        raise ValueError(f"{name} must be a number in {bracket}, got {value!r}") from None
-    above = low < result if open_low else low <= result
-    below = result < high if open_high else result <= high
-    if not (math.isfinite(result) and above and below):
-        raise ValueError(f"{name} must be a finite number in {bracket}, got {value!r}")
-    return result
-
-
-def optional(check: Callable[..., T], name: str, value: T | None, **bounds: Any) -> T | None:
-    """``check(name, value, …)``, and None as it is."""
-    return None if value is None else check(name, value, **bounds)
-
-
-def flag(name: str, value: bool) -> bool:
-    """``value`` if it is True or False: a word such as "False", or a number, would be true."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise ValueError(f"{name} must be True or False, got {value!r}")
-    return bool(value)
-
-
-def _not_bool(value: Any) -> Any:
-    """``value``; a TypeError for a bool, also for one that a tensor or array holds."""
-    if isinstance(value, (bool, np.bool_)) or "bool" in str(getattr(value, "dtype", "")):
-        raise TypeError
-    return value
-
-
-def label(name: str, value: int | None) -> int | None:
-    """``value`` if it is an integer that a label map can hold, or None."""
-    if value is None:
-        return None
-    try:
-        result = operator.index(_not_bool(value))
-    except TypeError:
-        raise ValueError(f"{name} must be an integer or None, got {value!r}") from None
-    if not -(2**63) <= result < 2**63:
-        raise ValueError(f"{name} must be a label within int64, got {value!r}")
-    return result
-
-
 def smoothing(value: float | tuple[float, float]) -> tuple[float, float]:
     """``smooth`` as the pair (added to the numerator, added to the denominator)."""
     pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
@@ -171,17 +75,6 @@ def index_smoothing(value: float | tuple[float, float]) -> tuple[float, float]:
             f"smooth must not add more to the numerator than to the denominator here, got {value!r}"
         )
     return upper, lower
-
-
-def whole_number(name: str, value: int, *, low: int = 0) -> int:
-    """``value`` if it is an integer of at least ``low``."""
-    try:
-        result = operator.index(_not_bool(value))
-    except TypeError:
-        raise ValueError(f"{name} must be a whole number >= {low}, got {value!r}") from None
-    if result < low:
-        raise ValueError(f"{name} must be a whole number >= {low}, got {value!r}")
-    return result
 
 
 def distance_matrix(value: object, name: str = "distances") -> Tensor | None:

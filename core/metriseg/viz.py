@@ -52,7 +52,9 @@ def save_comparison(
 
     Raises:
         ImportError: without matplotlib (``pip install 'metriseg[viz]'``).
+        ValueError: for an ending that stands for no format of pictures.
     """
+    path = checked_path(path)
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -72,7 +74,6 @@ def save_comparison(
         axis.set_title(name)
     if title:
         figure.suptitle(title)
-    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
     return path
@@ -110,6 +111,7 @@ def save_partition_comparison(
         ValueError: for what :func:`~metriseg.partitions.contingency_table` refuses, an image of
             another shape, an unknown format.
     """
+    path = checked_path(path)
     counted = contingency_table(x, y) if table is None else table
     shape = tuple(np.shape(x))
     if image is not None and np.shape(image) not in (shape, (*shape, 3)):
@@ -134,9 +136,32 @@ def save_partition_comparison(
     if _ratio(ours.shape) != ours.shape[0] / ours.shape[1]:
         for axis in axes:
             axis.set_aspect("auto")
-    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150, bbox_inches="tight")
+    return path
+
+
+def checked_path(path: str | Path) -> Path:
+    """Where a picture may be written, told before it is drawn.
+
+    Raises:
+        ImportError: without matplotlib (``pip install 'metriseg[viz]'``).
+        ValueError: for an ending that stands for no format of pictures, a folder, or a place where
+            there can be none.
+    """
+    try:
+        from matplotlib.backend_bases import FigureCanvasBase
+    except ImportError:
+        raise ImportError("pictures need matplotlib: pip install 'metriseg[viz]'") from None
+    given, path = str(path), Path(path)
+    known = sorted(f".{ending}" for ending in FigureCanvasBase.get_supported_filetypes())
+    if path.suffix.lower() not in known:
+        raise ValueError(f"path must end in {', '.join(known)}, got {given!r}")
+    if path.is_dir():
+        raise ValueError(f"path must be a file, got the folder {given!r}")
+    above = next((folder for folder in path.parents if folder.exists()), None)
+    if above is not None and not above.is_dir():
+        raise ValueError(f"path must lie in a folder, got {given!r}, and {str(above)!r} is a file")
     return path
 
 

@@ -86,10 +86,12 @@ class PartitionMetric(BaseMetric):
 
 
 def _labels(sample: Mapping[str, Any], key: str) -> Tensor:
-    """``(H, W)``; heads with one channel predict floating-point zeros and ones."""
+    """``(H, W)`` int64: loaders pack bytes, which hold no -1, and heads with one channel predict
+    floating-point zeros and ones.
+    """
     if key not in sample:
         raise ValueError(
             f"data_samples must hold {key} for PartitionMetric, got {', '.join(sample)}"
         )
     labels: Tensor = sample[key]["data"].squeeze(0)
-    return labels.long() if labels.is_floating_point() else labels
+    return labels.long()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -99,6 +100,14 @@ def test_words_are_words(word: Any) -> None:
     """An array compared with a word gives an array: no truth value, no message."""
     with pytest.raises(ValueError, match=r"^reduction must be one of 'mean', 'sum', 'none', got "):
         metriseg.DiceLoss(reduction=word)
+
+
+def test_enumerations_of_words_are_words() -> None:
+    class Words(str, enum.Enum):
+        SUM = "sum"
+
+    loss = metriseg.DiceLoss(reduction=Words.SUM)
+    assert torch.equal(loss(LOGITS, TARGET), metriseg.DiceLoss(reduction="sum")(LOGITS, TARGET))
 
 
 def test_one_is_not_true() -> None:

@@ -23,13 +23,19 @@ Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
 pytest.importorskip("typer", reason="typer is not installed")
 pytest.importorskip("rich", reason="rich is not installed")
 
+from rich.console import Console  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
 
 from metriseg import __main__ as programme  # noqa: E402
-from metriseg.cli import app  # noqa: E402
+from metriseg.cli import app, printing  # noqa: E402
 from metriseg.cli.commands import EXPERIMENTS  # noqa: E402
-from metriseg.cli.comparison import brightness, families, within_unit  # noqa: E402
-from metriseg.cli.printing import _number  # noqa: E402
+from metriseg.cli.comparison import (  # noqa: E402
+    Comparison,
+    brightness,
+    families,
+    within_unit,
+)
+from metriseg.cli.printing import _number, print_table  # noqa: E402
 
 PAGE = (Path(__file__).parents[2] / "docs" / "compare.md").read_text()
 RANDOM = np.random.default_rng(11)
@@ -282,28 +288,138 @@ def test_an_unknown_metric(files: tuple[str, str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["none.png", "y.npy"], "path must be a file that exists, got none.png"),
-        (["x.png", "y.xyz"], "path must end in .png, "),
+        (["none.png", "y.npy"], "A must be a file that exists, got none.png"),
+        (["x.png", "in/none.png"], "B must be a file that exists, got in/none.png"),
+        (["x.png", "y.xyz"], "B must end in .png, "),
+        (["", "y.npy"], "A must end in .png, "),
         (["x.png", "flat.npy"], "B must have the shape of A, (24, 32), got (768,)"),
-        (["x.png", "float.npy"], "path float.npy must hold integer labels, got dtype float64"),
-        (["signed.npy", "y.npy"], "x must hold labels that are not negative"),
+        (["x.png", "in/float.npy"], "B in/float.npy must hold integer labels, got dtype float64"),
+        (["in/broken.npy", "x.png"], "A in/broken.npy can't be read: "),
+        (
+            ["x.png", "archive.npy"],
+            "B archive.npy can't be read: it is an archive of arrays (.npz)",
+        ),
+        (["in/signed.npy", "y.npy"], "A in/signed.npy must hold labels that are not negative"),
+        (["x.png", "in/signed.npy"], "B in/signed.npy must hold labels that are not negative"),
+        (["x.png", "y.npy", f"--ignore={2**63}"], "--ignore must hold labels within int64"),
+        (
+            ["x.png", "y.npy", "--components", f"--ignore={2**63}"],
+            "--ignore must hold labels within",
+        ),
         (["x.png", "x.png", *[f"--ignore={label}" for label in range(6)]], "table is empty"),
         (["x.png", "y.npy", "--weights", "flat.npy"], "--weights must be an image of shape"),
-        (["x.png", "y.npy", "--weights", "none.jpg"], "path must be a file that exists"),
-        (["x.png", "y.npy", "--figure", "f.xyz"], "xyz"),
+        (["x.png", "y.npy", "--weights", "none.jpg"], "--weights must be a file that exists"),
+        (["x.png", "y.npy", "--weights", "nan.npy"], "--weights nan.npy must be finite"),
+        (["x.png", "y.npy", "--figure", "f.xyz"], "--figure must end in .avif, .eps, "),
+        (["x.png", "y.npy", "--figure", "f"], "--figure must end in .avif, .eps, "),
+        (["x.png", "y.npy", "--figure", ""], "--figure must end in .avif, .eps, "),
+        (["x.png", "y.npy", "--figure", "."], "--figure must end in .avif, .eps, "),
+        (["x.png", "y.npy", "--figure", "in/x.png/f.png"], "--figure must lie in a folder, got"),
+        (
+            ["x.png", "y.npy", "--figure", "in/folder.png"],
+            "--figure must be a file, got the folder",
+        ),
     ],
 )
 def test_refusals_are_one_line(files: tuple[str, str], arguments: list[str], words: str) -> None:
     Path("y.xyz").write_bytes(b"")
     np.save("flat.npy", Y.reshape(-1))
-    np.save("float.npy", Y.astype(np.float64))
-    np.save("signed.npy", Y.astype(np.int64) - 1)
+    Path("in/folder.png").mkdir(parents=True)
+    Path("in/x.png").write_bytes(Path("x.png").read_bytes())
+    Path("in/broken.npy").write_bytes(b"")
+    np.save("in/float.npy", Y.astype(np.float64))
+    np.save("in/signed.npy", Y.astype(np.int64) - 1)
+    np.savez("archive.npz", Y)
+    Path("archive.npz").rename("archive.npy")
+    np.save("nan.npy", np.full(X.shape, np.nan))
     if "--weights" in arguments:
         arguments = [*arguments, "--metric", "split"]
+    before = sorted(Path().rglob("*"))
     line = run("compare", *arguments, code=1)
+    assert sorted(Path().rglob("*")) == before
     assert line.startswith("metriseg: ")
     assert line.count("\n") == 1
     assert words in line
+
+
+def test_two_files_of_one_volume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stored backwards along an axis, with an affine that says so, it is the same volume.
+
+    Moved by a voxel it isn't: the message names both files.
+    """
+    nibabel = pytest.importorskip("nibabel", reason="nibabel is not installed")
+    monkeypatch.chdir(tmp_path)
+    labels = np.kron(RANDOM.integers(0, 5, (3, 4, 2)), np.ones((3, 2, 4), int)).astype(np.int16)
+    back = np.diag([-1.0, 1, 1, 1])
+    back[0, 3] = len(labels) - 1
+    nibabel.save(nibabel.Nifti1Image(labels, np.eye(4)), "a.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(labels[::-1], back), "b.nii.gz")
+    found = of_json("a.nii.gz", "b.nii.gz")
+    assert all(row["value"] == row["best"] for row in found["metrics"])
+    back[0, 3] += 1
+    nibabel.save(nibabel.Nifti1Image(labels[::-1], back), "b.nii.gz")
+    line = run("compare", "a.nii.gz", "b.nii.gz", code=1)
+    assert "A a.nii.gz and B b.nii.gz must be of the same voxels in space" in line
+    assert "place a corner 1 apart, where a voxel is 1 wide" in line
+    np.save("b.npy", labels)
+    nibabel.save(nibabel.Nifti1Image(labels.astype(float), np.diag([2.0, 1, 1, 1])), "w.nii")
+    line = run("compare", "a.nii.gz", "b.npy", "--weights", "w.nii", code=1)
+    assert "A a.nii.gz and --weights w.nii must be of the same voxels" in line
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint64, np.int8])
+def test_components_in_any_type(tmp_path: Path, monkeypatch: Any, dtype: type) -> None:
+    """The pixel of 0 parts the two others of the truth, which is what the prediction says."""
+    monkeypatch.chdir(tmp_path)
+    top = np.iinfo(dtype).max if dtype is not np.uint64 else 2**63 - 1
+    np.save("a.npy", np.array([[top, 0, top]], dtype))
+    np.save("b.npy", np.array([[1, 1, 2]], dtype))
+    found = of_json("a.npy", "b.npy", "--components", "--ignore", "0")
+    assert found["pixels"] == 2
+    assert all(row["value"] == row["best"] for row in found["metrics"])
+    # neighbours among numbers that floating point doesn't tell apart
+    if dtype is np.uint64:
+        np.save("a.npy", np.array([[top, top - 1, 0]], dtype))
+        found = of_json("a.npy", "b.npy", "--components", "--ignore", str(top))
+        assert found["pixels"] == 2
+
+
+@pytest.mark.parametrize("error", [RuntimeError, MemoryError])
+def test_what_fails_on_the_way(
+    files: tuple[str, str], error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A solver that finds no optimum, and a table that finds no room."""
+
+    def fails(*_: Any, **__: Any) -> None:
+        raise error("no cheapest flow was found between 3 and 4 regions: infeasible")
+
+    monkeypatch.setattr(Comparison, "row", fails)
+    line = run("compare", *files, code=1)
+    assert line.startswith("metriseg: ")
+    assert line.endswith("no cheapest flow was found between 3 and 4 regions: infeasible\n")
+    assert line.count("\n") == 1
+
+
+@pytest.mark.parametrize("width", [30, 40, 60])
+def test_a_narrow_terminal(
+    files: tuple[str, str], width: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No name is cut, and no number; no line is longer than the longest name."""
+    table = contingency_table(X, Y)
+    comparison = Comparison(X, Y, None, [])
+    rows = [comparison.row(one) for one in MEASURES.values() if one.needs != "features"]
+    rows.append(comparison.weighted_row("texture-features", families()["union"]))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("COLUMNS", str(width))
+        patched.setattr(printing, "_terminal", lambda: Console(width=width, force_terminal=True))
+        print_table(*files, table, rows)
+    lines = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out).splitlines()
+    for measure in MEASURES.values():
+        if measure.needs != "features":
+            assert measure.name in lines
+    assert "weighted: texture-features" in lines
+    assert f"  {_number(partition_distance(table))} pixels²" in lines
+    assert max(map(len, lines)) <= max(width, 26)
 
 
 def test_missing_arguments() -> None:

@@ -112,10 +112,37 @@ def test_no_pixels(way: str, shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize(
+    "dtype", [np.uint8, np.uint16, np.uint32, np.uint64, np.int8, np.int64, np.bool_]
+)
+def test_walls_are_no_label(way: str, dtype: type) -> None:
+    """The pixel that doesn't count has the label of its neighbours, which it parts.
+
+    Of 255 0 255 / 255 255 255 the middle column is out: a component left and right, each of two
+    pixels, whatever the type of the labels could hold instead.
+    """
+    top = np.iinfo(dtype).max if dtype is not np.bool_ else 1
+    labels = np.array([[top, 0, top], [top, top, top]], dtype)
+    valid = np.array([[True, False, True], [True, False, True]])
+    expected = [[0, -1, 1], [0, -1, 1]]
+    for given in (valid, valid.tolist(), torch.from_numpy(valid)):
+        assert connected_components(labels, valid=given).tolist() == expected
+    assert connected_components(labels, valid=valid | True).tolist() == [[0, 1, 0], [0, 0, 0]]
+    assert (connected_components(labels, valid=valid & False) == -1).all()
+
+
+@pytest.mark.parametrize(
+    "valid", [[[1, 1, 0]], [True, True, False], np.ones((1, 4), bool), np.ones((1, 3), np.uint8)]
+)
+def test_a_mask_of_another_kind(valid: Any) -> None:
+    with pytest.raises(ValueError, match=r"valid must be bool of the shape of labels, \(1, 3\)"):
+        connected_components([[1, 1, 1]], valid=valid)
+
+
+@pytest.mark.parametrize(
     ("labels", "connectivity", "words"),
     [
-        ([0.5, 1.0], 1, "labels must be integers, got dtype float64"),
-        (torch.zeros(3), 1, "labels must be integers, got dtype float32"),
+        ([0.5, 1.0], 1, "labels must hold integer labels, got dtype float64"),
+        (torch.zeros(3), 1, "labels must hold integer labels, got dtype float32"),
         ([[0, 1]], 0, "connectivity must be a whole number >= 1, got 0"),
         ([[0, 1]], 1.5, "connectivity must be a whole number >= 1, got 1.5"),
         ([[0, 1]], 3, "connectivity must be in 1 … 2, got 3"),

@@ -677,6 +677,73 @@ def test_more_clusters_than_cells() -> None:
     assert found.max() + 1 == 1500
 
 
+def blocks(groups: int, side: int, dim: int) -> tuple[torch.Tensor, np.ndarray]:
+    """Blocks of a picture, each somewhere on a grid of six bandwidths, and their numbers."""
+    drawn = np.random.default_rng(groups)
+    rows = np.arange(side) * math.isqrt(groups) // side
+    numbers = drawn.permutation(rows[-1] ** 2 + 2 * rows[-1] + 1)
+    labels = numbers[rows[:, None] * (rows[-1] + 1) + rows]
+    ends = np.unravel_index(labels, (math.ceil(len(numbers) ** (1 / dim)),) * dim)
+    values = 6.0 * np.stack(ends) + 0.1 * drawn.normal(size=(dim, side, side))
+    return torch.from_numpy(values)[None], labels
+
+
+@pytest.mark.parametrize("groups", [3025, 8100])
+def test_thousands_of_groups(groups: int) -> None:
+    """512 x 512 pixels in 55 x 55 and 90 x 90 blocks: none is lost, and none is cut."""
+    embedding, labels = blocks(groups, 512, 3)
+    found = group_embedding(embedding)[0].numpy()
+    assert len(np.unique(labels)) == groups
+    assert found.max() + 1 == groups
+    assert same_partition(found, labels)
+
+
+def test_groups_hidden_among_single_pixels() -> None:
+    """Those of pixels that are alone come first among equally full cells, and end nothing.
+
+    Two thousand pixels, each far from all others, and a group of twenty whose cells hold one each.
+    """
+    drawn = np.random.default_rng(0)
+    alone = 50.0 * np.arange(2000)
+    group = 200_000 + drawn.uniform(-0.4, 0.4, (2, 20))
+    values = np.concatenate([np.stack([alone, alone]), group], 1)
+    order = drawn.permutation(2020)
+    found = group_embedding(torch.from_numpy(values[:, order])[None], min_size=10)[0].numpy()
+    assert (found == 0).all()
+    twice = np.concatenate([values, group + 1000], 1)
+    order = drawn.permutation(2040)
+    found = group_embedding(torch.from_numpy(twice[:, order])[None], min_size=10)[0].numpy()
+    back = np.empty(2040, int)
+    back[order] = found
+    assert len(np.unique(back[2000:2020])) == len(np.unique(back[2020:])) == 1
+    assert back[2000] != back[2020]
+
+
+@pytest.mark.parametrize("name", EXTRACTORS)
+@pytest.mark.parametrize("odd", [math.nan, math.inf])
+def test_segments_of_no_number_are_refused(name: str, odd: float) -> None:
+    """The message says what was given: the features where they are looked at, else the logits."""
+    extractor = EXTRACTORS[name]()
+    logits = noise(2)
+    logits[0, 0, 1, 2] = odd
+    calls = [extractor.label_map]
+    if isinstance(extractor, KNNSegments):
+        truth = torch.zeros(2, *SPACES[2]).long()
+        calls += [lambda batch: extractor.distance(batch, truth, None), extractor.quantised]
+    for call in calls:
+        with pytest.raises(ValueError, match="logits must be finite where segments are looked for"):
+            call(batch_of(logits))
+        hidden = torch.ones(2, *SPACES[2]).bool()
+        hidden[0, 1, 2] = False
+        call(batch_of(logits, valid=hidden))
+        if name in ("classes", "slots"):
+            continue
+        labels = torch.zeros(2, *SPACES[2]).long()
+        features = Batch.from_tensors(noise(2), labels, features=logits)
+        with pytest.raises(ValueError, match="features must be finite where segments are"):
+            call(features)
+
+
 def test_kernel_segments_are_grouped() -> None:
     embedding, labels = clusters()
     found = KernelSegments(bandwidth=1.0).label_map(batch_of(embedding))
@@ -687,6 +754,8 @@ def test_kernel_segments_are_grouped() -> None:
     ("arguments", "message"),
     [
         ({"embedding": torch.zeros(3, 4)}, r"embedding must be .* got \(3, 4\)"),
+        ({"embedding": np.zeros((1, 2, 4))}, "embedding must be a torch.Tensor, got ndarray"),
+        ({"foreground": [True]}, "foreground must be a torch.Tensor, got list"),
         ({"embedding": torch.zeros(1, 2, 4).long()}, "embedding must be floating point"),
         ({"embedding": torch.full((1, 2, 4), torch.nan)}, "embedding must be finite"),
         ({"embedding": torch.full((1, 2, 4), torch.inf)}, "embedding must be finite"),

@@ -132,6 +132,38 @@ def test_ignored_labels_may_be_negative_and_types_may_be_small() -> None:
     assert partition_scores(truth, prediction, metrics="split", ignore_index=-1) == {"split": 0.0}
 
 
+@pytest.mark.parametrize(
+    "dtype", [np.uint8, np.uint16, np.uint32, np.uint64, np.int16, np.int64, torch.uint8, torch.int]
+)
+@pytest.mark.parametrize("segments", ["components", "labels"])
+def test_a_wall_in_any_type(dtype: Any, segments: Any) -> None:
+    """The pixel of 0 in the middle is left out, and parts two segments of the truth.
+
+    The prediction's 1 and 2 are the same two: nothing is split. By labels the truth is one segment
+    of two pixels: ln 2, and neither pixel pairs agree. A wall of -1 among bytes was 255, a pixel of
+    the segment.
+    """
+    truth, prediction = np.array([[255, 0, 255]]), np.array([[1, 1, 2]])
+    if isinstance(dtype, torch.dtype):
+        given = torch.from_numpy(truth).to(dtype), torch.from_numpy(prediction).to(dtype)
+    else:
+        given = truth.astype(dtype), prediction.astype(dtype)
+    found = partition_scores(
+        *given, metrics=["split", "rand_index"], segments=segments, ignore_index=0
+    )
+    expected = (0.0, 1.0) if segments == "components" else (math.log(2), 0.0)
+    assert found == dict(zip(("split", "rand_index"), map(pytest.approx, expected), strict=True))
+
+
+@pytest.mark.parametrize("ignore_index", [-1, 300, 2**40])
+def test_what_a_type_cannot_hold_is_nowhere_in_it(ignore_index: int) -> None:
+    """Bytes have no -1: not 255, and not 300 less 256."""
+    truth = np.array([[255, 44, 255]], np.uint8)
+    for one in (truth, torch.from_numpy(truth)):
+        found = partition_scores(one, [[1, 1, 2]], metrics="split", ignore_index=ignore_index)
+        assert found == partition_scores(one, [[1, 1, 2]], metrics="split")
+
+
 def test_large_instance_numbers() -> None:
     truth = np.array([[2**62, 2**62, 5]])
     found = partition_scores(truth, [[0, 0, 1]], metrics="rand_index", segments="labels")
@@ -152,6 +184,7 @@ def test_large_instance_numbers() -> None:
         ({"prediction": [[0, 1]]}, r"prediction must have the shape of truth, \(2, 2\)"),
         ({"prediction": [[0.0, 1], [1, 1]]}, "prediction must hold integer labels, got dtype fl"),
         ({"truth": [[0, -1], [1, 1]]}, "truth must hold labels that are not negative"),
+        ({"truth": np.full((2, 2), 2**63, np.uint64), "segments": "labels"}, "truth must hold lab"),
         ({"truth": np.zeros((0, 2), int)}, "truth must hold at least one pixel"),
     ],
 )

@@ -272,6 +272,111 @@ def test_file_of_another_kind(tmp_path: Path) -> None:
         PartitionIndex.load(path)
 
 
+SMALL = PartitionIndex(random_partitions(9, (3, 5)), pivots=3, sample=5, weight=np.ones((3, 5)))
+
+
+def kept_by(index: PartitionIndex, path: Path) -> dict[str, np.ndarray]:
+    index.save(path)
+    with np.load(path, allow_pickle=False) as file:
+        return dict(file)
+
+
+def refused_or_the_same(path: Path, index: PartitionIndex) -> bool:
+    """Whether the file is refused, as it is documented; else it must be the index that it was."""
+    try:
+        again = PartitionIndex.load(path)
+    except ValueError as error:
+        if not str(error).startswith(("path must be ", "distance must be ")):
+            raise
+        return True
+    assert again.build_evaluations == index.build_evaluations
+    for query in random_partitions(3, (3, 5), seed=8):
+        for one, two in zip(again.query(query, k=4), index.query(query, k=4), strict=True):
+            np.testing.assert_array_equal(one, two)
+    return False
+
+
+def test_truncated_files(tmp_path: Path) -> None:
+    """At every length: an archive's directory stands at its end."""
+    path = tmp_path / "i.npz"
+    SMALL.save(path)
+    whole = path.read_bytes()
+    for length in [*range(0, len(whole), 23), *range(len(whole) - 30, len(whole))]:
+        path.write_bytes(whole[:length])
+        assert refused_or_the_same(path, SMALL), length
+
+
+def test_flipped_bytes(tmp_path: Path) -> None:
+    """Bytes of every region: an archive's checksums tell, or it didn't matter.
+
+    What doesn't matter are times and other remarks, less than half of the bytes.
+    """
+    path = tmp_path / "i.npz"
+    SMALL.save(path)
+    whole = path.read_bytes()
+    places = sorted({*range(0, len(whole), 31), *range(len(whole) - 60, len(whole), 2)})
+    refused = 0
+    for place in places:
+        flipped = whole[place] ^ (1 << place % 8)
+        path.write_bytes(whole[:place] + bytes([flipped]) + whole[place + 1 :])
+        refused += refused_or_the_same(path, SMALL)
+    assert refused > len(places) / 2
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"pivots": None}, "it has no pivots"),
+        ({"distance": None}, "it has no distance"),
+        ({"labels": np.zeros((9, 3, 5))}, "its labels are of dtype float64"),
+        ({"labels": np.zeros((8, 3, 5), np.uint8)}, "its table have shape"),
+        ({"labels": np.zeros((9, 0), np.uint8)}, r"its labels have shape \(9, 0\)"),
+        ({"labels": np.uint8(3)}, "its table have shape"),
+        ({"pivots": np.array([0, 1, 9])}, "its pivots are not of its 9 partitions"),
+        ({"sample": np.array([0, 1, 2, 3, -1])}, "its sample are not of its 9 partitions"),
+        ({"mutual": np.zeros((5, 4))}, "its mutual have shape"),
+        ({"mutual": np.full((5, 5), np.nan)}, "its mutual holds what is no distance"),
+        ({"build_evaluations": np.zeros(2, int)}, "its build_evaluations have shape"),
+        ({"version": np.array([1, 1])}, "only .* scalar"),
+        ({"distance": np.array("euclid")}, "a known distance, got .* of 'euclid'"),
+    ],
+)
+def test_arrays_that_are_no_index(tmp_path: Path, change: dict[str, Any], words: str) -> None:
+    path = tmp_path / "i.npz"
+    kept = {**kept_by(SMALL, path), **change}
+    np.savez(path, **{name: values for name, values in kept.items() if values is not None})
+    with pytest.raises(ValueError, match=rf"path must be .*{words}"):
+        PartitionIndex.load(path)
+
+
+def test_no_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        PartitionIndex.load(tmp_path / "none.npz")
+
+
+def test_a_failure_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that fills up while it writes; and nothing else is left in the folder."""
+    path = tmp_path / "i.npz"
+    SMALL.save(path)
+    before = path.read_bytes()
+
+    def full(file: Any, **kept: Any) -> None:
+        file.write(b"some of it")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(np, "savez_compressed", full)
+        with pytest.raises(OSError, match="No space left"):
+            SMALL.save(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+    link = tmp_path / "link.npz"
+    link.symlink_to(path)
+    PartitionIndex([[0, 1], [0, 0]]).save(link)
+    assert link.is_symlink()
+    assert len(PartitionIndex.load(path)) == 2
+
+
 def test_distance_of_ones_own_is_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "own.npz"
     PartitionIndex(random_partitions(5, (8,)), UnionTerms()).save(path)

@@ -17,10 +17,13 @@ from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 from metriseg.partitions import (
+    MEASURES,
     ArbitraryWeight,
     ContingencyTable,
+    DiceWeight,
     FeatureWeight,
     KernelWeight,
+    PartitionIndex,
     PowerWeight,
     ProductMeasure,
     RegionPairs,
@@ -30,6 +33,8 @@ from metriseg.partitions import (
     UnitWeight,
     contingency_table,
     partition_distance,
+    van_dongen_distance,
+    variation_of_information,
     weighted_partition_distance,
 )
 from reference import partitions as reference
@@ -110,12 +115,22 @@ ORACLES: dict[str, tuple[RegionWeight, Callable[[Pixels, Labels, Labels], float]
         of_pairs(lambda p, u, v: sum(f[u] * f[v] for f in p.weight)),
     ),
 }
-FAMILIES = {name: weight for name, (weight, _) in ORACLES.items()} | {
+METRICS = {name: weight for name, (weight, _) in ORACLES.items()} | {
     "sum": UnionWeight().of_measure(0) * 3
     + 0.25 * KernelWeight()
     + FeatureWeight(0.5).of_measure(0)
     + ProductMeasure(1, 2)
 }
+#: Whose roots are metrics, as far as is proved.
+ROOTS: dict[str, RegionWeight] = {
+    "dice": DiceWeight().of_measure(0),
+    "dice and others": 3 * DiceWeight().of_measure(0) + UnionWeight().of_measure(1),
+}
+ORACLES["dice"] = (
+    ROOTS["dice"],
+    of_sets(lambda p, a, b: p.measure(a ^ b) / (p.measure(a) + p.measure(b))),
+)
+FAMILIES = METRICS | ROOTS
 
 numbers = st.floats(0.01, 100.0)
 signed = st.floats(-100.0, 100.0)
@@ -294,11 +309,15 @@ def test_measures_that_vanish() -> None:
 @given(given_triple=triples())
 @settings(max_examples=50, deadline=None)
 def test_axioms(family: str, given_triple: Any) -> None:
-    """Identity, positivity, symmetry and the triangle inequality."""
+    """Identity, positivity, symmetry and the triangle inequality; of some weights, of the root."""
     pixels, (x, y, z) = given_triple
     weight = FAMILIES[family]
-    assert weight.is_metric
-    xy, yx, xz, zy = (distance(pixels, weight, *pair) for pair in ((x, y), (y, x), (x, z), (z, y)))
+    assert weight.root_is_metric
+    assert weight.is_metric == (family in METRICS)
+    xy, yx, xz, zy = (
+        distance(pixels, weight, *pair) ** (1.0 if weight.is_metric else 0.5)
+        for pair in ((x, y), (y, x), (x, z), (z, y))
+    )
     assert distance(pixels, weight, x, x) == 0
     assert (xy == 0) == (canonical(x) == canonical(y))
     assert xy >= 0
@@ -330,10 +349,98 @@ def matrix(every_pair: Any, weight: RegionWeight, *, counts: bool = False) -> np
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_triple_of_partitions_of_five_pixels(every_pair: Any, family: str) -> None:
     distances = matrix(every_pair, FAMILIES[family])
+    if family in ROOTS:
+        distances = np.sqrt(distances)
     np.testing.assert_allclose(distances, distances.T, rtol=1e-12)
     assert not distances.diagonal().any()
     assert (distances + np.eye(len(distances)) > 0).all()
     assert largest_excess(distances) < 1e-12 * distances.max()
+
+
+@pytest.mark.parametrize("counts", [False, True])
+def test_the_root_of_dice_is_euclidean(every_pair: Any, counts: bool) -> None:
+    """N less the distance is an inner product: no eigenvalue of its matrix is below 0.
+
+    Its diagonal is N: the distance is half the square of that of two points on a sphere.
+    """
+    distances = matrix(every_pair, DiceWeight().of_measure(0), counts=counts)
+    size = 5 if counts else some_pixels(5, seed=4).weight[0].sum()
+    assert np.linalg.eigvalsh(size - distances).min() > -1e-12
+
+
+def test_dice_by_hand() -> None:
+    """(3, 3) against (3, 3), cells 2, 1, 1, 2: 2 (1 - 4/6) + 2/3 + 2/3 + 2/3 is 8/3; 6 - 10/3 too.
+
+    Of the cells 4, 1, 1, 4 by squares, the sum of 2 C²/(a + b) is (4 + 1 + 1 + 4) / 3.
+    """
+    table = contingency_table([0, 0, 0, 1, 1, 1], [0, 0, 1, 0, 1, 1])
+    assert weighted_partition_distance(table, DiceWeight()) == pytest.approx(8 / 3)
+    assert weighted_partition_distance(table, DiceWeight(), normalized=True) == pytest.approx(4 / 9)
+
+
+def test_no_more_is_promised_than_is_proved() -> None:
+    """A search by it would need the triangle inequality of the distance itself."""
+    weight = DiceWeight() + UnitWeight()
+    assert (weight.is_metric, weight.root_is_metric) == (False, True)
+    assert (2 * DiceWeight()).root_is_metric
+    assert not (DiceWeight() + ArbitraryWeight(lambda pairs: pairs.x_sizes)).root_is_metric
+    with pytest.raises(ValueError, match=r"distance must be a metric, got DiceWeight\(\)"):
+        PartitionIndex([[0, 1]], DiceWeight())
+
+
+# ---------------------------------------------------------------------- tiny and huge measures
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-160, 1e160, 1e200])
+@pytest.mark.parametrize("name", ["partition_distance", "mirkin_distance"])
+def test_products_that_leave_the_floats(scale: float, name: str) -> None:
+    """Regions of 3 pixels, cells of 2, 1, 1, 2: 16 squared weights of 36.
+
+    The share is 4/9 whatever the weight. The distance is 16 w²: 1.6e-399 is no float, and 0 would
+    say that the partitions are equal. Equal ones are at 0 still.
+    """
+    measure = MEASURES[name]
+    x, y, weight = [0, 0, 0, 1, 1, 1], [0, 0, 1, 0, 1, 1], np.full(6, scale)
+    table = contingency_table(x, y, weight=weight)
+    assert measure.normalized(table) == pytest.approx(4 / 9, rel=1e-12)
+    with pytest.raises(ValueError, match=rf"weight must be .* for {name}, .* multiply the weights"):
+        measure(table)
+    same = contingency_table(x, x, weight=weight)
+    assert measure(same) == measure.normalized(same) == 0
+    both = ContingencyTable.stack([same, contingency_table(x, y, weight=np.ones(6))])
+    assert measure(both).tolist() == [0, 16]
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-160, 1e160, 1e200])
+@pytest.mark.parametrize("normalized", [False, True])
+def test_weighted_products_that_leave_the_floats(scale: float, normalized: bool) -> None:
+    """The same of weights of regions, and no number in between that has lost its digits.
+
+    The union's distance isn't a product of measures: 3.6 of 6.
+    """
+    x, y = [0, 0, 0, 1, 1, 1], [0, 0, 1, 0, 1, 1]
+    table = contingency_table(x, y, weight=np.full(6, scale))
+    for weight in (UnitWeight(), SizeWeight(), KernelWeight(), ProductMeasure(0, 0)):
+        with pytest.raises(ValueError, match=r"weight must be .* weighted_partition_distance"):
+            weighted_partition_distance(table, weight, normalized=normalized)
+    with pytest.raises(ValueError, match="weight must be of numbers whose products float64 holds"):
+        PartitionIndex([x, y], UnitWeight(), weight=np.full(6, scale))
+    found = weighted_partition_distance(table, UnionWeight(), normalized=normalized)
+    assert found == pytest.approx(0.6 if normalized else 3.6 * scale)
+
+
+def test_a_negligible_pixel_is_no_reason_to_refuse() -> None:
+    """Its own products vanish beside those of the others: 2 (1 + 1e-200) (1) is 2."""
+    table = contingency_table([0, 0, 1], [0, 1, 2], weight=[1.0, 1.0, 1e-300])
+    assert partition_distance(table) == 2.0
+
+
+def test_sums_that_leave_the_floats() -> None:
+    """1e308 twice is above 1.8e308."""
+    table = contingency_table([0, 0], [0, 1], weight=[1e308, 1e308])
+    for distance in (partition_distance, variation_of_information, van_dongen_distance):
+        with pytest.raises(ValueError, match="weight must add up to what float64 holds"):
+            distance(table)
 
 
 @pytest.mark.parametrize(

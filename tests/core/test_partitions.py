@@ -21,6 +21,8 @@ from metriseg.partitions import (
     ContingencyTable,
     contingency_table,
     grouping,
+    partition_distance,
+    van_dongen_distance,
 )
 from metriseg.partitions.counting import arrays, ignored_labels, tensors
 from reference import partitions as reference
@@ -233,6 +235,26 @@ def test_ignore(
     assert_same(weighted, expected, exact=False)
 
 
+@pytest.mark.parametrize(
+    "one",
+    [
+        np.array(1),
+        np.array([1]),
+        np.uint8(1),
+        np.array(1, np.uint64),
+        torch.tensor(1),
+        torch.tensor([1], dtype=torch.uint8),
+        {1},
+        range(1, 2),
+    ],
+    ids=repr,
+)
+def test_an_ignored_label_in_any_form(build: Callable[..., ContingencyTable], one: Any) -> None:
+    x, y = np.array([0, 1, 2, 2]), np.array([0, 0, 1, 2])
+    assert build(x, y, ignore=one) == build(x, y, ignore=1)
+    assert build(x, y, ignore={"x": one}) == build(x, y, ignore={"x": 1})
+
+
 def test_an_ignored_label_may_be_negative(build: Callable[..., ContingencyTable]) -> None:
     x, y = np.array([-1, 0, 1], np.int8), np.array([0, 0, -2])
     table = build(x, y, ignore={"x": -1, "y": -2})
@@ -411,6 +433,29 @@ def test_pickle_and_copy() -> None:
     assert pickle.loads(pickle.dumps(table)) == copy.deepcopy(table) == table
 
 
+def test_counts_that_int64_does_not_hold() -> None:
+    """2^62 and more: distances add two numbers of pixels. 2^63 was -2^63, and no pixel at all."""
+    largest = 2**62 - 1
+    table = ContingencyTable.from_cells([0, 0], [0, 1], [largest - 5, 5])
+    assert (table.total, table.x_sizes.tolist()) == (largest, [largest])
+    assert van_dongen_distance(table) == 5
+    assert partition_distance(table) == pytest.approx(2 * 5 * (largest - 5.0), rel=1e-12)
+    words = r"values must be counts that add up to less than 2\^62, got "
+    for values in ([2**62, 2**62], [2**62], [2**63 - 1] * 4, [[1, 2**61], [1, 2**61]]):
+        cells = [0] * len(values), list(range(len(values))), values
+        with pytest.raises(ValueError, match=words):
+            ContingencyTable.from_cells(*cells)
+    with pytest.raises(ValueError, match=words + str(2**62)):
+        table + ContingencyTable.from_cells([0], [0], [1])
+    assert table.total == largest
+    with pytest.raises(ValueError, match=words + str(largest + 2)):
+        table.update([0, 0], [0, 1])
+    with pytest.raises(ValueError, match=r"values must hold counts up to 2\^63 - 1, got 92233720"):
+        ContingencyTable.from_cells([0], [0], np.array([2**63], np.uint64))
+    floats = ContingencyTable.from_cells([0, 0], [0, 1], [2.0**62, 2.0**62])
+    assert partition_distance(floats, normalized=True) == 0.5
+
+
 def test_from_cells() -> None:
     """Entries in any order, and of the same pair more than once."""
     table = ContingencyTable.from_cells([9, 4, 9], [1, 1, 1], [2, 3, 5])
@@ -535,6 +580,14 @@ def test_what_is_no_number_at_all() -> None:
         (lambda: contingency_table([0], [0], ignore=True), "ignore must be an integer label"),
         (lambda: contingency_table([0], [0], ignore="x"), "ignore must be an integer label"),
         (lambda: contingency_table([0], [0], ignore=[0, 1.5]), "ignore must be an integer label"),
+        (lambda: contingency_table([0], [0], ignore=b"a"), "ignore must be an integer label"),
+        (lambda: contingency_table([0], [0], ignore=np.array(True)), "ignore must be an integer"),
+        (lambda: contingency_table([0], [0], ignore=np.array([0.0])), "ignore must be an integer"),
+        (lambda: contingency_table([0], [0], ignore=np.array(0.0)), "ignore must be an integer"),
+        (lambda: contingency_table([0], [0], ignore=np.array([[0]])), "ignore must be an integer"),
+        (lambda: contingency_table([0], [0], ignore=torch.ones(1)), "ignore must be an integer"),
+        (lambda: contingency_table([0], [0], ignore=[torch.tensor(True)]), "ignore must be an int"),
+        (lambda: contingency_table([0], [0], ignore=[None]), "ignore must be an integer label"),
         (lambda: contingency_table([0], [0], ignore={"a": 0}), "ignore must name the sides"),
         (lambda: contingency_table([0], [0], ignore=2**63), "ignore must hold labels within int64"),
         (lambda: COUNTS + WEIGHTS, "weight must be given for all parts of a table or for none"),

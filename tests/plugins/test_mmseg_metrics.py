@@ -77,6 +77,26 @@ def test_the_config_decides() -> None:
     assert alone == "partition/rand_index"
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int64])
+def test_what_is_left_out_in_any_type(dtype: torch.dtype) -> None:
+    """Loaders pack bytes, which hold no -1: the ignored pixel was object 255.
+
+    Instances 255, 255 and the ignored pixel against 1, 2 and 2: of the two that count one object is
+    split, ln 2. Of classes, 255 is no label -1, and a wall of 0 parts what has the same class.
+    """
+    one = sample([[1, 1, 9]], [[1, 1, 1]])
+    for name, numbers in (("gt_instance_map", [255, 255, 255]), ("pred_instance_map", [1, 2, 2])):
+        setattr(one, name, PixelData(data=torch.tensor([[numbers]]).to(dtype)))
+    one.gt_sem_seg.data = one.gt_sem_seg.data.to(dtype)
+    found = evaluate(one, segments="instances", ignore_index=9, metrics=["split", "merge"])
+    assert found == {"partition/split": pytest.approx(math.log(2)), "partition/merge": 0}
+    top = torch.iinfo(dtype).max
+    classes = sample(torch.tensor([[top, 0, top]]).to(dtype), torch.tensor([[1, 1, 2]]).to(dtype))
+    assert evaluate(classes, ignore_index=0, metrics="split") == {"partition/split": 0}
+    whole = evaluate(classes, ignore_index=None, metrics="merge")
+    assert evaluate(classes, ignore_index=-1, metrics="merge") == whole
+
+
 def test_it_is_found_by_its_name_alone() -> None:
     built = METRICS.build({"type": "metriseg_mmseg.PartitionMetric"})
     assert type(built) is metriseg_mmseg.PartitionMetric

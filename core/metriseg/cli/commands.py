@@ -13,11 +13,14 @@ import numpy as np
 import typer
 
 import metriseg
+from metriseg.arrays import integer_array, signed
 from metriseg.cli.comparison import Comparison, Family, Misused, families
 from metriseg.cli.printing import print_json, print_table
 from metriseg.components import connected_components
 from metriseg.data.label_maps import read_image, read_label_map
+from metriseg.data.nifti import check_one_space
 from metriseg.partitions import MEASURES, Measure
+from metriseg.partitions.counting import ignored_labels
 
 app = typer.Typer(
     help="Segmentation losses and partition metrics.",
@@ -44,9 +47,27 @@ def one_line_errors() -> Iterator[None]:
     """What the library refuses, as a line: exit code 2 for the options, 1 for the data."""
     try:
         yield
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError, RuntimeError) as error:
         typer.echo(f"metriseg: {' '.join(str(error).split())}", err=True)
         raise typer.Exit(2 if isinstance(error, Misused) else 1) from None
+    except MemoryError as error:
+        typer.echo(f"metriseg: out of memory: {' '.join(str(error).split())}", err=True)
+        raise typer.Exit(1) from None
+
+
+@contextmanager
+def said_as(**names: str) -> Iterator[None]:
+    """What the library says of an argument, said of what the user typed."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        argument, _, rest = str(error).partition(" ")
+        if argument not in names:
+            raise
+        # where a file is named anyway, it follows
+        named = names[argument]
+        kind = Misused if isinstance(error, Misused) else ValueError
+        raise kind(f"{named} {rest}") from error
 
 
 def _print_version(asked: bool) -> None:
@@ -101,7 +122,7 @@ def compare(
         list[str] | None, typer.Option(metavar="NAME", help="Only this one; may be repeated.")
     ] = None,
     weights: Annotated[
-        Path | None,
+        str | None,
         typer.Option(metavar="IMAGE", help="Distances weighted by this image, too."),
     ] = None,
     family: Annotated[
@@ -116,7 +137,7 @@ def compare(
         bool, typer.Option("--components", help="Compare connected components, not labels.")
     ] = False,
     figure: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw both, and where they disagree.")
+        str | None, typer.Option(metavar="FILE", help="Draw both, and where they disagree.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -127,8 +148,16 @@ def compare(
     with one_line_errors():
         measures = _measures(metric or [])
         chosen = _families(family or [], weights)
-        image = None if weights is None else read_image(weights)
-        x, y = read_label_map(a), read_label_map(b)
+        if figure is not None:
+            _check_figure(figure)
+        image = None
+        if weights is not None:
+            with said_as(path="--weights"):
+                image = read_image(weights)
+        with said_as(path="A"):
+            x = read_label_map(a)
+        with said_as(path="B"):
+            y = read_label_map(b)
         if x.shape != y.shape:
             raise ValueError(f"B must have the shape of A, {x.shape}, got {y.shape}")
         if image is not None and image.shape not in (x.shape, (*x.shape, 3)):
@@ -136,17 +165,22 @@ def compare(
                 f"--weights must be an image of shape {x.shape} or {(*x.shape, 3)}, got"
                 f" {image.shape}"
             )
+        check_one_space({"A": a, "B": b, **({} if weights is None else {"--weights": weights})})
         left_out = ignore or []
         if components:
-            x, y = _components(x, left_out), _components(y, left_out)
+            with said_as(labels=f"A {a}", ignore="--ignore"):
+                x = _components(x, left_out)
+            with said_as(labels=f"B {b}", ignore="--ignore"):
+                y = _components(y, left_out)
             left_out = [_LEFT_OUT]
-        comparison = Comparison(x, y, image, left_out)
-        rows = [comparison.row(measure) for measure in measures]
-        rows += [
-            comparison.weighted_row(name, one)
-            for name, one in chosen.items()
-            if family or comparison.is_colored or not one.of_color
-        ]
+        with said_as(**_names(a, b, weights)):
+            comparison = Comparison(x, y, image, left_out)
+            rows = [comparison.row(measure) for measure in measures]
+            rows += [
+                comparison.weighted_row(name, one)
+                for name, one in chosen.items()
+                if family or comparison.is_colored or not one.of_color
+            ]
         if figure is not None:
             _draw(figure, comparison, (a, b))
         (print_json if as_json else print_table)(a, b, comparison.table, rows)
@@ -161,7 +195,7 @@ def _measures(names: Sequence[str]) -> list[Measure]:
     return [MEASURES[_known("--metric", name, MEASURES)] for name in names]
 
 
-def _families(names: Sequence[str], image: Path | None) -> dict[str, Family]:
+def _families(names: Sequence[str], image: str | None) -> dict[str, Family]:
     """Those named; of no names all, where there is an image."""
     if not names and image is None:
         return {}
@@ -181,20 +215,38 @@ def _known(option: str, name: str, known: Collection[str]) -> str:
     raise Misused(f"{option} {name!r} is unknown: {hint}there are {', '.join(known)}")
 
 
+def _names(a: str, b: str, weights: str | None) -> dict[str, str]:
+    """By the names of the library's arguments, what was typed for them."""
+    image = f"--weights {weights}"
+    maps = {"x": f"A {a}", "y": f"B {b}", "table": "the comparison", "ignore": "--ignore"}
+    return maps | dict.fromkeys(("image", "weight", "features", "value_range"), image)
+
+
 def _components(labels: Any, ignore: Sequence[int]) -> Any:
-    """Each label's connected components, apart from what is ignored."""
-    array = np.asarray(labels)
-    return np.where(np.isin(array, ignore), _LEFT_OUT, connected_components(array))
+    """Each label's connected components; what is ignored is in none, and no label of its own."""
+    array = signed("labels", integer_array("labels", labels))
+    return connected_components(array, valid=~np.isin(array, ignored_labels(ignore).x))
 
 
-def _draw(path: Path, comparison: Comparison, names: tuple[str, str]) -> None:
+def _check_figure(path: str) -> None:
+    """Before anything is computed."""
+    from metriseg.viz import checked_path
+
+    with said_as(path="--figure"):
+        checked_path(path)
+
+
+def _draw(path: str, comparison: Comparison, names: tuple[str, str]) -> None:
     from metriseg.viz import save_partition_comparison
 
-    save_partition_comparison(
-        path,
-        comparison.x,
-        comparison.y,
-        image=comparison.image,
-        names=(Path(names[0]).name, Path(names[1]).name),
-        table=comparison.table,
-    )
+    try:
+        save_partition_comparison(
+            path,
+            comparison.x,
+            comparison.y,
+            image=comparison.image,
+            names=(Path(names[0]).name, Path(names[1]).name),
+            table=comparison.table,
+        )
+    except OSError as error:
+        raise ValueError(f"--figure {path} can't be written: {error}") from error

@@ -20,9 +20,7 @@ _WIDTH = 120
 
 
 def print_table(a: str, b: str, table: ContingencyTable, rows: Sequence[Row]) -> None:
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_WIDTH)
+    console = _terminal()
     for side, name, regions in zip("AB", (a, b), table.shape, strict=True):
         console.print(Text(f"{side}  {name}: {_counted(regions, 'region')}"), soft_wrap=True)
     console.print(Text(f"   {_counted(table.total, 'pixel')} compared"))
@@ -32,14 +30,38 @@ def print_table(a: str, b: str, table: ContingencyTable, rows: Sequence[Row]) ->
         shown.add_column(title, justify="right" if is_number else "left", no_wrap=is_number)
     for row in rows:
         shown.add_row(
-            Text(f"weighted: {row.family}" if row.family else row.metric),
+            Text(_name(row)),
             _number(row.value),
             "" if row.normalized is None else _number(row.normalized),
             row.unit,
             "yes" if row.is_metric else "no",
             _number(row.best),
         )
-    console.print(shown)
+    unhindered = console.options.update(width=1 << 16)
+    if console.measure(shown, options=unhindered).maximum <= console.width:
+        console.print(shown)
+    else:
+        _print_list(console, rows)
+
+
+def _terminal() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=_WIDTH)
+
+
+def _print_list(console: Console, rows: Sequence[Row]) -> None:
+    """Lines of few words, for a narrow terminal."""
+    for row in rows:
+        console.print(Text(_name(row)), soft_wrap=True)
+        console.print(Text(f"  {_number(row.value)} {row.unit}".rstrip()), soft_wrap=True)
+        if row.normalized is not None:
+            console.print(Text(f"  {_number(row.normalized)} normalized"), soft_wrap=True)
+        said = f"  {'a' if row.is_metric else 'no'} metric, best {_number(row.best)}"
+        console.print(Text(said), soft_wrap=True)
+
+
+def _name(row: Row) -> str:
+    return f"weighted: {row.family}" if row.family else row.metric
 
 
 def print_json(a: str, b: str, table: ContingencyTable, rows: Sequence[Row]) -> None:

@@ -48,7 +48,7 @@ class Photograph:
             raise ImportError(
                 "reading photographs needs Pillow: pip install 'metriseg[viz]'"
             ) from None
-        with Image.open(self.image_file) as opened:
+        with Image.open(self.image_file, formats=["JPEG"]) as opened:
             return np.asarray(opened.convert("RGB"))
 
     def segmentations(self) -> list[NDArray[np.int64]]:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import importlib
+import math
 import re
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from metriseg.data.nifti import read_nifti
+from metriseg.data.packages import optional
+
 _ANNOTATOR = re.compile(r"(?P<file>.+\.mat):(?P<number>\d+)", re.IGNORECASE)
 #: Any of these in a folder makes it a Zarr array or group.
+#: Pixels of a Zarr array, which take days to count, and of one of its chunks, which fit memory.
+_MOST = {"array": 1 << 46, "chunk": 1 << 32}
 _ZARR_FILES = ("zarr.json", ".zarray", ".zgroup")
 
 
@@ -24,7 +31,8 @@ def read_label_map(path: str | Path, *, segmentation: int | None = None) -> Any:
       2^24 (255 - alpha) is added, and what is wholly transparent is one label.
     - TIFF: the same; pages of one shape are a volume, the pages being its first axis.
     - NPY: mapped into memory, not read at once.
-    - NIfTI, .nii and .nii.gz: integers, or floating-point numbers that are all whole.
+    - NIfTI, .nii and .nii.gz: integers, or floating-point numbers that are all whole. Its axes run
+      nearest to right, anterior, superior, however the file stores them.
     - Zarr: a folder, an array or a group that holds a single one; opened, not read.
     - MATLAB, .mat: one of the human segmentations of a BSDS file, ``groundTruth[0, k]``.
 
@@ -39,8 +47,9 @@ def read_label_map(path: str | Path, *, segmentation: int | None = None) -> Any:
 
     Raises:
         FileNotFoundError: when nothing is there.
-        ValueError: for an unknown ending, a file that is broken or of another kind, numbers that
-            are no integers, a segmentation that isn't there.
+        ValueError: for an unknown ending, a file that is broken or of another kind, several
+            pictures in a PNG, numbers that are no integers, a segmentation that isn't there, or
+            more pixels than the file can hold, or than Pillow reads.
         ImportError: without the package that reads the format; the message names the extra.
 
     >>> import tempfile
@@ -53,10 +62,10 @@ def read_label_map(path: str | Path, *, segmentation: int | None = None) -> Any:
     file, number = _annotator(path, segmentation)
     readers = {**_LABELS, ".mat": lambda file: _bsds(file, number)}
     if number is not None and _ending(file, readers) != ".mat":
-        raise ValueError(f"segmentation is for BSDS files (.mat), got {number} for {file.name}")
+        raise ValueError(f"segmentation is for BSDS files (.mat), got {number} for {file}")
     labels = _read(file, readers)
     if np.dtype(labels.dtype).kind not in "biu":
-        raise ValueError(f"path {file.name} must hold integer labels, got dtype {labels.dtype}")
+        raise ValueError(f"path {file} must hold integer labels, got dtype {labels.dtype}")
     return labels
 
 
@@ -64,7 +73,8 @@ def read_image(path: str | Path) -> NDArray[Any]:
     """Read the image that a label map belongs to.
 
     Args:
-        path: ``.png``, ``.jpg``, ``.tif``, ``.npy``, ``.nii`` or ``.nii.gz``.
+        path: ``.png``, ``.jpg``, ``.tif``, ``.npy``, ``.nii`` or ``.nii.gz``. What the file holds
+            decides between PNG and JPEG, and no other format of pictures is read.
 
     Returns:
         ``(*S)`` grey or ``(*S, 3)`` colours, in the file's own type; transparency is dropped.
@@ -77,7 +87,7 @@ def read_image(path: str | Path) -> NDArray[Any]:
     file = Path(path)
     image = np.asarray(_read(file, _IMAGES))
     if image.dtype.kind not in "biuf":
-        raise ValueError(f"path {file.name} must hold real numbers, got dtype {image.dtype}")
+        raise ValueError(f"path {file} must hold real numbers, got dtype {image.dtype}")
     return image
 
 
@@ -107,30 +117,21 @@ def _read(file: Path, readers: Mapping[str, Callable[[Path], Any]]) -> Any:
     ending = _ending(file, readers)
     if not ending:
         lossy = " (JPEG changes labels)" if file.suffix.lower() in (".jpg", ".jpeg") else ""
-        raise ValueError(f"path must end in {', '.join(readers)}, got {file.name}{lossy}")
+        raise ValueError(f"path must end in {', '.join(readers)}, got {str(file)!r}{lossy}")
     try:
         return readers[ending](file)
     except ImportError:
         raise
     except Exception as error:  # every library has exceptions of its own for a broken file
-        raise ValueError(f"path {file.name} can't be read: {error}") from error
-
-
-def _optional(module: str, what: str, package: str, extra: str) -> Any:
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        raise ImportError(
-            f"reading {what} needs {package}: pip install 'metriseg[{extra}]'"
-        ) from None
+        raise ValueError(f"path {file} can't be read: {error or type(error).__name__}") from error
 
 
 # Label maps
 
 
 def _png_labels(file: Path) -> NDArray[Any]:
-    pillow = _optional("PIL.Image", "PNG files", "Pillow", "viz")
-    with pillow.open(file, formats=["PNG"]) as picture:
+    pillow = optional("PIL.Image", "PNG files", "Pillow", "viz")
+    with _picture_of(pillow, file, ["PNG"]) as picture:
         depth, kind = _png_depth(file)
         values: NDArray[Any] = np.array(picture)
         if depth == 16 and kind != 0:
@@ -175,7 +176,7 @@ def _tiff_labels(file: Path) -> NDArray[Any]:
 
 def _tiff(file: Path) -> tuple[NDArray[Any], bool]:
     """What it holds, and whether its last axis are colours."""
-    tifffile = _optional("tifffile", "TIFF files", "tifffile", "partitions")
+    tifffile = optional("tifffile", "TIFF files", "tifffile", "partitions")
     with tifffile.TiffFile(file) as tiff:
         if len(tiff.series) != 1:
             raise ValueError(f"it must hold pages of one shape, got {len(tiff.series)} kinds")
@@ -187,35 +188,49 @@ def _tiff(file: Path) -> tuple[NDArray[Any], bool]:
 
 
 def _npy(file: Path) -> NDArray[Any]:
-    mapped: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
+    mapped = np.load(file, mmap_mode="r", allow_pickle=False)
+    if not isinstance(mapped, np.ndarray):
+        names = ", ".join(mapped.files)
+        mapped.close()
+        raise ValueError(f"it is an archive of arrays (.npz), of {names}: save one by np.save")
     return mapped
 
 
-def _nifti(file: Path) -> NDArray[Any]:
-    nibabel = _optional("nibabel", "NIfTI files", "nibabel", "partitions")
-    return np.asanyarray(nibabel.load(file).dataobj)
-
-
 def _nifti_labels(file: Path) -> NDArray[Any]:
-    values = _nifti(file)
+    values = read_nifti(file)
     if values.dtype.kind != "f":
         return values
-    if not (np.abs(values) < 2.0**63).all() or (values != np.rint(values)).any():
-        raise ValueError("labels that are stored as floating-point numbers must all be whole")
-    return values.astype(np.int64)
+    labels = np.empty(values.shape, np.int64)
+    # plane by plane: packed files hold far more than they weigh
+    for whole, plane in zip(labels, values, strict=True):
+        if not (np.abs(plane) < 2.0**63).all() or (plane != np.rint(plane)).any():
+            raise ValueError("labels that are stored as floating-point numbers must all be whole")
+        whole[...] = plane
+    return labels
 
 
 def _zarr(folder: Path) -> Any:
-    zarr = _optional("zarr", "Zarr arrays", "zarr", "scale")
+    zarr = optional("zarr", "Zarr arrays", "zarr", "scale")
     opened = zarr.open(str(folder), mode="r")
     if hasattr(opened, "dtype"):
-        return opened
+        return _of_this_world(opened)
     arrays = dict(_arrays(opened))
     if len(arrays) != 1:
         held = f"{len(arrays)}: {', '.join(sorted(arrays))}" if arrays else "none"
         choice = f"; name one, as {folder / min(arrays)}" if arrays else ""
         raise ValueError(f"the group must hold a single array, got {held}{choice}")
-    return next(iter(arrays.values()))
+    return _of_this_world(next(iter(arrays.values())))
+
+
+def _of_this_world(array: Any) -> Any:
+    """The array, whose shape a few bytes state, if anything could ever be made of it."""
+    for what, pixels in (("array", array.shape), ("chunk", array.chunks)):
+        if math.prod(pixels) > _MOST[what]:
+            raise ValueError(
+                f"its {what} must hold at most {_MOST[what]:,} pixels, and it states the shape"
+                f" {tuple(pixels)}"
+            )
+    return array
 
 
 def _arrays(group: Any, prefix: str = "") -> list[tuple[str, Any]]:
@@ -246,9 +261,33 @@ def _bsds(file: Path, number: int | None) -> NDArray[Any]:
 # Images
 
 
+@contextmanager
+def _picture_of(pillow: Any, file: Path, formats: list[str]) -> Iterator[Any]:
+    """The one picture in a file of these formats."""
+    with warnings.catch_warnings():
+        # of pictures that are large and are read: those that are too large raise
+        warnings.simplefilter("ignore", pillow.DecompressionBombWarning)
+        try:
+            opened = pillow.open(file, formats=formats)
+        except pillow.UnidentifiedImageError:
+            raise ValueError(f"it holds no {' or '.join(formats)}") from None
+        except pillow.DecompressionBombError as error:
+            raise ValueError(
+                "it has more pixels than Pillow reads"
+                f" ({2 * pillow.MAX_IMAGE_PIXELS:,}): save it as .tif or .npy ({error})"
+            ) from None
+        with opened:
+            # some cameras put a second picture for the depth into a JPEG
+            if opened.format == "PNG" and getattr(opened, "n_frames", 1) > 1:
+                raise ValueError(
+                    f"it holds {opened.n_frames} pictures, one after the other: save one of them"
+                )
+            yield opened
+
+
 def _picture(file: Path) -> NDArray[Any]:
-    pillow = _optional("PIL.Image", "PNG and JPEG files", "Pillow", "viz")
-    with pillow.open(file) as picture:
+    pillow = optional("PIL.Image", "PNG and JPEG files", "Pillow", "viz")
+    with _picture_of(pillow, file, ["PNG", "JPEG"]) as picture:
         if picture.mode in ("L", "RGB", "I", "F") or picture.mode.startswith("I;"):
             return np.asarray(picture)
         return np.asarray(picture.convert("L" if picture.mode in ("1", "LA") else "RGB"))
@@ -277,6 +316,6 @@ _IMAGES: dict[str, Callable[[Path], Any]] = {
     ".tif": _tiff_image,
     ".tiff": _tiff_image,
     ".npy": _npy,
-    ".nii": _nifti,
-    ".nii.gz": _nifti,
+    ".nii": read_nifti,
+    ".nii.gz": read_nifti,
 }

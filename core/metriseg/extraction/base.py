@@ -57,6 +57,21 @@ class Segments(abc.ABC):
         return f"{type(self).__name__}({settings})"
 
 
+def check_finite(batch: Batch, *, features: bool = True) -> None:
+    """Raise, where values are checked, for a prediction in which no segments can be seen.
+
+    Args:
+        batch: the prediction.
+        features: whether they are looked at, where there are some.
+    """
+    values = batch.embedding if features else batch.masked_logits
+    name = "features" if features and batch.features is not None else "logits"
+    if validation.values_are_checked(values) and not bool(torch.isfinite(values).all()):
+        raise ValueError(
+            f"{name} must be finite where segments are looked for, got NaN or infinity"
+        )
+
+
 class AssignedSegments(Segments):
     """Segments that a soft assignment describes: a subclass makes it in :meth:`assign`."""
 
@@ -76,6 +91,7 @@ class AssignedSegments(Segments):
 
     def label_map(self, batch: Batch) -> Tensor:
         with torch.no_grad():
+            check_finite(batch, features=False)
             p = self.assign(batch)
             labels: Tensor
             if isinstance(p, SparseAssignment):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from metriseg import validation
 from metriseg.batch import Batch
-from metriseg.extraction.base import AssignedSegments
+from metriseg.extraction.base import AssignedSegments, check_finite
 from metriseg.extraction.regions import regions
 from metriseg.functional.partition import Form, SparseAssignment
 
@@ -77,6 +77,7 @@ class ClassSegments(AssignedSegments):
 
     def label_map(self, batch: Batch) -> Tensor:
         with torch.no_grad():
+            check_finite(batch, features=False)
             own, _, codes = self._segments(batch, exclusive_shares(batch))
         return own.view_as(codes)
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from metriseg import validation
 from metriseg.batch import Batch
-from metriseg.extraction.base import Segments
+from metriseg.extraction.base import Segments, check_finite
 from metriseg.extraction.grouping import group_embedding
 from metriseg.functional.partition import (
     Form,
@@ -73,4 +73,5 @@ class KernelSegments(Segments):
 
     def label_map(self, batch: Batch) -> Tensor:
         """By :func:`group_embedding`; with ``weight``, pixels that don't count are segment 0."""
+        check_finite(batch)
         return group_embedding(batch.embedding, foreground=batch.valid, bandwidth=self.bandwidth)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from metriseg import validation
 from metriseg.batch import Batch
-from metriseg.extraction.base import AssignedSegments
+from metriseg.extraction.base import AssignedSegments, check_finite
 from metriseg.extraction.regions import regions
 from metriseg.functional.partition import Form, SparseAssignment
 
@@ -104,6 +104,7 @@ class KNNSegments(AssignedSegments):
         self.seed = validation.label("seed", seed)
 
     def assign(self, batch: Batch) -> SparseAssignment:
+        check_finite(batch)
         embedding = batch.embedding
         values = embedding.flatten(2).transpose(1, 2)
         fixed = values.detach()
@@ -131,11 +132,13 @@ class KNNSegments(AssignedSegments):
         return SparseAssignment(candidates, value, segments, own)
 
     def label_map(self, batch: Batch) -> Tensor:
+        check_finite(batch)
         values = batch.embedding.detach().flatten(2).transpose(1, 2)
         return self._segments(batch, values)[0].view(len(values), *batch.logits.shape[2:])
 
     def quantised(self, batch: Batch) -> Tensor:
         """``(B, *S)`` int64: the nearest of the k centroids, before components part them."""
+        check_finite(batch)
         return self._codes(batch, batch.embedding.detach().flatten(2).transpose(1, 2))
 
     def _codes(self, batch: Batch, values: Tensor) -> Tensor:

@@ -33,9 +33,7 @@ def regions(codes: Tensor, valid: Tensor | None, connectivity: int) -> tuple[Ten
             numbers.append(int(own[row].max(initial=-1)) + 1)
             continue
         here = counted[row]
-        found = connected_components(np.where(here, image, -1), connectivity=connectivity)
-        kept, index = np.unique(found[here], return_inverse=True)
-        own[row] = len(kept)
-        own[row, here.ravel()] = index.ravel()
-        numbers.append(len(kept))
+        found = connected_components(image, connectivity=connectivity, valid=here).ravel()
+        numbers.append(int(found.max(initial=-1)) + 1)
+        own[row] = np.where(found < 0, numbers[-1], found)
     return torch.from_numpy(own).to(codes.device), numbers

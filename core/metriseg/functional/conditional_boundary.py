@@ -10,7 +10,7 @@ from torch.nn import functional as nnf
 
 from metriseg.functional.embedding import unit_vectors
 from metriseg.functional.pixel import cross_entropy
-from metriseg.neighbours import window
+from metriseg.offsets import window
 
 __all__ = ["conditional_boundary", "label_boundary", "local_class_mean", "neighbour_similarity"]
 

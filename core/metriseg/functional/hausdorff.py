@@ -13,7 +13,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from metriseg.neighbours import axis_neighbours, shifted
+from metriseg.neighbours import shifted
+from metriseg.offsets import axis_neighbours
 
 __all__ = ["hausdorff_convolution", "hausdorff_distance_transform", "hausdorff_erosion"]
 

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from metriseg import validation
+from metriseg import arguments
 from metriseg.partitions.contingency import ContingencyTable, contingency_table
 from metriseg.partitions.registry import MEASURES, Measure
 
@@ -141,7 +141,7 @@ def check_metric_axioms(
         came = ", ".join(map(str, sorted(shapes))) or "none"
         raise ValueError(f"partitions must be label maps of one shape, one or more, got {came}")
     compare = _of_table(distance)
-    slack = validation.number("tolerance", tolerance, low=0.0)
+    slack = arguments.number("tolerance", tolerance, low=0.0)
     d = np.zeros((len(maps), len(maps)))
     equal = np.zeros(d.shape, np.bool_)
     for i, j in itertools.combinations_with_replacement(range(len(maps)), 2):
@@ -155,7 +155,7 @@ def check_metric_axioms(
 
 def _of_table(distance: Distance) -> Callable[[ContingencyTable], Any]:
     if isinstance(distance, str):
-        validation.one_of("distance", distance, MEASURES)
+        arguments.one_of("distance", distance, MEASURES)
         distance = MEASURES[distance]
     if isinstance(distance, Measure) and distance.better != "lower":
         raise ValueError(

@@ -9,9 +9,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metriseg import validation
+from metriseg import arguments
 from metriseg.partitions.contingency import ContingencyTable, contingency_table
-from metriseg.partitions.label_maps import host
+from metriseg.partitions.label_maps import label_array
 from metriseg.partitions.table import symmetric_differences
 
 __all__ = ["WeightConditions", "satisfies_weight_conditions"]
@@ -119,7 +119,8 @@ def satisfies_weight_conditions(
     sum over columns: holds (0)
     triangle 13 <= 6 + 6: broken (-1)
     """
-    slack = validation.number("tolerance", tolerance, low=0.0)
+    slack = arguments.number("tolerance", tolerance, low=0.0)
+    x, y, z = (label_array(name, one) for name, one in (("x", x), ("y", y), ("z", z)))
     tables = contingency_table(x, y), contingency_table(x, z), contingency_table(y, z)
     lambda_, mu, theta = _three_weights(phi, tables)
     k, m, i, d = _triple_cells(x, y, z)
@@ -180,7 +181,7 @@ def _positive(
 
 def _triple_cells(x: Any, y: Any, z: Any) -> tuple[NDArray[np.int64], ...]:
     """Where three regions meet: their places, and the number of pixels."""
-    places = [np.unique(host(labels), return_inverse=True)[1].reshape(-1) for labels in (x, y, z)]
+    places = [np.unique(labels, return_inverse=True)[1].reshape(-1) for labels in (x, y, z)]
     (k, m, i), count = np.unique(np.stack(places), axis=1, return_counts=True)
     return k, m, i, count
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from metriseg.partitions.counting import Ignore, counted_cells, given_cells, ignored_labels
 from metriseg.partitions.grouping import Cells, CellSum, added_up, group
 from metriseg.partitions.stack import TableStack
-from metriseg.partitions.table import Measured, Signatures, sum_by
+from metriseg.partitions.table import Measured, Signatures, Table, sum_by
 
 __all__ = ["ContingencyTable", "contingency_table"]
 
@@ -194,7 +194,8 @@ class ContingencyTable(Measured):
 
     def _margin(self, name: str, index: NDArray[np.int64], regions: int) -> NDArray[Any]:
         if name not in self._derived:
-            self._derived[name] = sum_by(index, self.values, regions)
+            with np.errstate(over="ignore"):
+                self._derived[name] = _finite(sum_by(index, self.values, regions))
         margin: NDArray[Any] = self._derived[name]
         return margin
 
@@ -233,7 +234,8 @@ class ContingencyTable(Measured):
     @property
     def total(self) -> Any:
         """The measure of the domain: an int for counts, a float, or one a measure."""
-        total = self.values.sum(0)
+        with np.errstate(over="ignore"):
+            total = _finite(self.values.sum(0))
         return total.item() if total.ndim == 0 else total
 
     def measure(self, index: int) -> ContingencyTable:
@@ -309,6 +311,10 @@ class ContingencyTable(Measured):
         """What each table's regions weigh and are like: of this one alone."""
         yield Signatures(self.x_sizes, self.x_features, self.y_sizes, self.y_features)
 
+    def singles(self) -> Iterator[Table]:
+        """This table, as the only one."""
+        yield self
+
     def result(self, value: Any) -> Any:
         """What a distance returns: a float here, an array for a stack of tables."""
         return float(value)
@@ -370,6 +376,15 @@ class ContingencyTable(Measured):
         return (
             f"ContingencyTable({m} x {n} regions, {len(self.values)} cells{several}, total {total})"
         )
+
+
+def _finite(sums: Any) -> Any:
+    """Raise for sums of weights that float64 doesn't hold."""
+    if not np.isfinite(sums).all():
+        raise ValueError(
+            "weight must add up to what float64 holds, at most 1.8e308: multiply it by a constant"
+        )
+    return sums
 
 
 def contingency_table(

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
+from metriseg.arrays import integer_array, signed
 from metriseg.partitions.contingency import ContingencyTable
 from metriseg.partitions.table import symmetric_differences
 
@@ -65,10 +65,7 @@ def cells_of_pixels(table: ContingencyTable, x: Any, y: Any) -> NDArray[np.int64
 
 
 def _labels(name: str, labels: Any) -> NDArray[np.int64]:
-    array = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
-    if array.dtype.kind not in "biu":
-        raise ValueError(f"{name} must hold integer labels, got dtype {array.dtype}")
-    return array.astype(np.int64)
+    return signed(name, integer_array(name, labels))
 
 
 def _place(

@@ -8,11 +8,12 @@ or a stack of tables and returns an array, one number a table.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from metriseg.partitions.table import Table, symmetric_differences
+from metriseg.partitions.table import Table, symmetric_differences, within_floats
 
 __all__ = [
     "adapted_rand_error",
@@ -45,6 +46,9 @@ def partition_distance(table: Table, *, normalized: bool = False) -> Any:
     Returns:
         0 … N² - N for counts; 0 … 1 normalized. 0 exactly when the partitions are equal.
 
+    Raises:
+        ValueError: for weights so small or large that float64 doesn't hold their products.
+
     Reference: A. Kovtunenko, S. Mashtalir, Applied Aspects of Information Technology 9(2), 2026,
     doi:10.15276/aait.09.2026.12, eq. (3).
 
@@ -52,10 +56,7 @@ def partition_distance(table: Table, *, normalized: bool = False) -> Any:
     >>> partition_distance(contingency_table([[0, 0, 0], [1, 1, 1]], [[0, 0, 1], [0, 1, 1]]))
     16.0
     """
-    distance = _joined_by_one(table)
-    if normalized:
-        distance = distance / _squared_total(table)
-    return table.result(distance)
+    return within_floats("partition_distance", partial(_pairs, normalized=normalized), table)
 
 
 def mirkin_distance(table: Table, *, normalized: bool = False) -> Any:
@@ -79,10 +80,7 @@ def mirkin_distance(table: Table, *, normalized: bool = False) -> Any:
     16.0
     """
     table.one_measure("mirkin_distance")
-    distance = _joined_by_one(table)
-    if normalized:
-        distance = distance / _squared_total(table)
-    return table.result(distance)
+    return within_floats("mirkin_distance", partial(_pairs, normalized=normalized), table)
 
 
 def van_dongen_distance(table: Table, *, normalized: bool = False) -> Any:
@@ -306,10 +304,25 @@ def _product(a: Any, b: Any) -> Any:
     return a.astype(np.float64) * b
 
 
-def _squared_total(table: Table) -> Any:
-    total = np.asarray(table.total, np.float64) ** 2
+def _pairs(table: Table, *, normalized: bool) -> Any:
+    """The measure of those pairs, or their share of all.
+
+    Weights are multiplied by a power of 2 that brings their sum near 1, which rounds nothing, so
+    that products of tiny or huge ones don't leave the floats where the result doesn't.
+    """
+    totals = np.asarray(table.total, np.float64)
     several = table.values.ndim == 2
-    return total.sum(-1) if several else total
+    exponent = np.frexp(totals.max(-1) if several else totals)[1]
+    down = np.reshape(-table.per_cell(exponent), (-1, 1) if several else (-1,))
+    apart, shared = (
+        np.ldexp(part.astype(np.float64), down)
+        for part in (symmetric_differences(table), table.values)
+    )
+    distance = table.sum_cells(_over_measures(apart * shared))
+    if not normalized:
+        return table.result(np.ldexp(distance, 2 * exponent))
+    squares = np.ldexp(totals, -exponent[..., None] if several else -exponent) ** 2
+    return table.result(distance / (squares.sum(-1) if several else squares))
 
 
 def _largest(index: Any, values: Any, regions: int) -> Any:

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 #: Pending values are merged when they are more than this, and more than those merged so far.
 PENDING = 1 << 20
+#: Of pixels in a table: distances add two numbers of them, in int64.
+MOST = 1 << 62
 #: What a part that waits counts for beside its values.
 PART = 64
 
@@ -92,6 +94,7 @@ class CellSum:
         self._merged: Cells | None = None
         self._pending: list[Cells] = []
         self._waiting = 0
+        self._counted = 0
 
     def add(self, cells: Cells) -> None:
         """Have these entries, grouped, wait to be merged.
@@ -102,6 +105,9 @@ class CellSum:
         known = self._pending[0] if self._pending else self._merged
         if known is not None:
             same_kind(known, cells)
+        counted = self._counted + total_count(cells.values)
+        few_enough("values", counted)
+        self._counted = counted
         self._pending.append(cells)
         self._waiting += cells.values.size + PART
         if self._waiting > max(PENDING, 0 if self._merged is None else self._merged.values.size):
@@ -123,6 +129,26 @@ def added_up(parts: Iterable[Cells | None]) -> Cells | None:
         if cells is not None:
             total.add(cells)
     return total.total()
+
+
+def total_count(values: NDArray[Any]) -> int:
+    """What counts add up to (of several, the largest sum), exactly; 0 of weights."""
+    if values.dtype != np.int64 or not values.size:
+        return 0
+    # halves, whose sums can't leave int64
+    high, low = (values >> 32).sum(0), (values & 0xFFFFFFFF).sum(0)
+    return max(
+        (int(above) << 32) + int(rest) for above, rest in zip(high.flat, low.flat, strict=True)
+    )
+
+
+def few_enough(name: str, counted: int) -> None:
+    """Raise for counts whose sums, or twice these, int64 doesn't hold."""
+    if counted >= MOST:
+        raise ValueError(
+            f"{name} must be counts that add up to less than 2^62, got {counted}: give larger ones"
+            " as floating-point numbers"
+        )
 
 
 def same_kind(known: Cells, new: Cells) -> None:

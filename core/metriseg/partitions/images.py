@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
-from metriseg import validation
+from metriseg import arguments
+from metriseg.arrays import host
 
 __all__ = [
     "color_bins",
@@ -220,8 +220,8 @@ def texture_features(
 
 def _planes(channels: NDArray[np.float64], bins: int, base: float) -> NDArray[np.float32]:
     """The constant plane, and the hats along every channel ``(F, *S)``, each in 0 … 1."""
-    bins = validation.whole_number("bins", bins, low=1)
-    base = validation.number("base", base, low=0.0, open_low=True)
+    bins = arguments.whole_number("bins", bins, low=1)
+    base = arguments.number("base", base, low=0.0, open_low=True)
     planes = np.empty((len(channels) * bins + 1, *channels.shape[1:]), np.float32)
     planes[0] = np.sqrt(base)
     for c, channel in enumerate(channels):
@@ -284,6 +284,8 @@ def _lab(image: Any) -> NDArray[np.float64]:
 def _texture(
     image: Any, scales: Sequence[float], value_range: tuple[float, float] | None
 ) -> NDArray[np.float64]:
+    from scipy import ndimage
+
     widths = _scales(scales)
     intensity = _intensity(image, value_range)
     if intensity.ndim == 0:
@@ -305,11 +307,11 @@ def _scales(scales: Sequence[float]) -> tuple[float, ...]:
     widths = tuple(scales) if np.iterable(scales) else ()
     if not widths:
         raise ValueError(f"scales must be one number or more in a sequence, got {scales!r}")
-    return tuple(validation.number("scales", width, low=0.5) for width in widths)
+    return tuple(arguments.number("scales", width, low=0.5) for width in widths)
 
 
 def _finite(image: Any) -> NDArray[Any]:
-    array = np.asarray(image.detach().cpu() if hasattr(image, "detach") else image)
+    array = host("image", image)
     if array.dtype.kind not in "biuf":
         raise ValueError(f"image must hold real numbers, got dtype {array.dtype}")
     if array.size == 0:

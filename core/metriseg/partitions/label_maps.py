@@ -6,14 +6,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
-LARGEST = 2**63 - 1
-
-
-def host(values: Any) -> NDArray[Any]:
-    """As a NumPy array; without a copy where it has one in host memory."""
-    return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+from metriseg.arrays import host, integer_array, is_tensor, signed
 
 
 def label_array(name: str, labels: Any) -> NDArray[Any]:
@@ -22,30 +16,29 @@ def label_array(name: str, labels: Any) -> NDArray[Any]:
         raise ValueError(
             f"{name} must hold integer labels, got a Zarr group: give one of its arrays"
         )
-    array = host(labels)
-    check_labels(name, array)
-    return array
+    if not is_tensor(labels):
+        labels = host(name, labels)
+    at_least_one(name, labels.shape)
+    return integer_array(name, labels)
 
 
 def check_labels(name: str, labels: Any) -> None:
     """Raise for an array, of whatever kind, that can't be a label map."""
-    if 0 in labels.shape:
-        raise ValueError(f"{name} must hold at least one pixel, got shape {labels.shape}")
+    at_least_one(name, labels.shape)
     if labels.dtype.kind not in "biu":
         raise ValueError(f"{name} must hold integer labels, got dtype {labels.dtype}")
+
+
+def at_least_one(name: str, shape: tuple[int, ...]) -> None:
+    """Raise for a map of no pixels."""
+    if 0 in shape:
+        raise ValueError(f"{name} must hold at least one pixel, got shape {tuple(shape)}")
 
 
 def same_shape(x: tuple[int, ...], y: tuple[int, ...]) -> None:
     """Raise for maps of different pixels."""
     if x != y:
         raise ValueError(f"y must have the shape of x, {tuple(x)}, got {tuple(y)}")
-
-
-def signed(name: str, labels: NDArray[Any]) -> NDArray[np.int64]:
-    """As int64, which must hold them."""
-    if labels.dtype == np.uint64 and len(labels) and int(labels.max()) > LARGEST:
-        raise ValueError(f"{name} must hold labels up to 2^63 - 1, got {int(labels.max())}")
-    return labels.astype(np.int64)
 
 
 def not_negative(name: str, labels: NDArray[np.int64]) -> None:

@@ -17,7 +17,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from metriseg import validation
+from metriseg import arguments
+from metriseg.arrays import integer_array, signed
 from metriseg.components import connected_components
 from metriseg.partitions.contingency import contingency_table
 from metriseg.partitions.registry import MEASURES, Measure
@@ -25,9 +26,6 @@ from metriseg.partitions.registry import MEASURES, Measure
 __all__ = ["DEFAULT_SCORES", "SCORES", "PartitionScores", "mean_scores", "partition_scores"]
 
 Segments = Literal["components", "labels"]
-
-#: The label of ignored pixels, so that they are walls between components.
-_WALL = -1
 
 
 def _of_any_size() -> dict[str, Measure]:
@@ -83,9 +81,9 @@ class PartitionScores:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "metrics", _names(self.metrics))
-        validation.one_of("segments", self.segments, get_args(Segments))
-        validation.whole_number("connectivity", self.connectivity, low=1)
-        validation.label("ignore_index", self.ignore_index)
+        arguments.one_of("segments", self.segments, get_args(Segments))
+        arguments.whole_number("connectivity", self.connectivity, low=1)
+        arguments.label("ignore_index", self.ignore_index)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -120,9 +118,8 @@ class PartitionScores:
                 f"{name} must hold labels that are not negative (or ignored), got {lowest}"
             )
         if self.segments == "labels":
-            return labels[valid]
-        walled = np.where(valid, labels, _WALL)
-        return connected_components(walled, connectivity=self.connectivity)[valid]
+            return signed(name, labels[valid])
+        return connected_components(labels, connectivity=self.connectivity, valid=valid)[valid]
 
 
 def partition_scores(
@@ -215,9 +212,7 @@ def _hint(name: Any) -> str:
 
 
 def _label_map(name: str, labels: Any) -> NDArray[Any]:
-    array = np.asarray(labels.detach().cpu() if hasattr(labels, "detach") else labels)
-    if array.dtype.kind not in "biu":
-        raise ValueError(f"{name} must hold integer labels, got dtype {array.dtype}")
+    array = integer_array(name, labels)
     if array.size == 0:
         raise ValueError(f"{name} must hold at least one pixel, got shape {array.shape}")
     return array

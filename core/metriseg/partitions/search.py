@@ -5,21 +5,22 @@ from __future__ import annotations
 import bisect
 import os
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metriseg import validation
+from metriseg import arguments
+from metriseg.arrays import host
 from metriseg.partitions.contingency import ContingencyTable, contingency_table
-from metriseg.partitions.label_maps import host, relabelled
+from metriseg.partitions.index_files import VERSION, read_index, written_anew
+from metriseg.partitions.label_maps import relabelled
 from metriseg.partitions.registry import MEASURES, Measure
-from metriseg.partitions.table import Table
+from metriseg.partitions.table import Table, within_floats
 
 __all__ = ["PartitionIndex"]
 
-#: The layout of the files that :meth:`PartitionIndex.save` writes.
-VERSION = 1
 #: What rounding may add to a bound, relative to the largest distance seen.
 SLACK = 1e-9
 #: Tables that are read at once while an index is built.
@@ -101,9 +102,9 @@ class PartitionIndex:
         features: Any = None,
         seed: int = 0,
     ) -> None:
-        wanted = None if pivots is None else validation.whole_number("pivots", pivots, low=1)
-        sampled = validation.whole_number("sample", sample, low=1)
-        validation.whole_number("seed", seed)
+        wanted = None if pivots is None else arguments.whole_number("pivots", pivots, low=1)
+        sampled = arguments.whole_number("sample", sample, low=1)
+        arguments.whole_number("seed", seed)
         self._set_distance(distance, weight, features)
         self._labels = _label_maps(partitions)
         self.shape: tuple[int, ...] = self._labels[0].shape
@@ -118,8 +119,8 @@ class PartitionIndex:
         measure = MEASURES.get(distance) if isinstance(distance, str) else distance
         if getattr(measure, "needs", "") == "features" and features is None:
             raise ValueError(f"features must be given for {_name(distance)}, got None")
-        self._weight = None if weight is None else host(weight)
-        self._features = None if features is None else host(features)
+        self._weight = None if weight is None else host("weight", weight)
+        self._features = None if features is None else host("features", features)
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -154,7 +155,7 @@ class PartitionIndex:
             ValueError: for another shape, or k or ``exclude`` outside their domain.
         """
         left = len(self) - (exclude is not None)
-        wanted = validation.whole_number("k", k, low=1)
+        wanted = arguments.whole_number("k", k, low=1)
         if wanted > left:
             raise ValueError(f"k must be in 1 … {left}, the partitions to choose from, got {k!r}")
 
@@ -186,7 +187,7 @@ class PartitionIndex:
         Raises:
             ValueError: for another shape, or r or ``exclude`` outside their domain.
         """
-        radius = validation.number("r", r, low=0.0)
+        radius = arguments.number("r", r, low=0.0)
         maps, single = self._queries(x)
         answers = []
         for distances, indices in self._search(maps, lambda nearest: radius, exclude):
@@ -201,10 +202,10 @@ class PartitionIndex:
 
     def _queries(self, x: Any) -> tuple[list[NDArray[Any]], bool]:
         listed = isinstance(x, (list, tuple)) and len(x) > 0
-        if listed and host(x[0]).shape == self.shape:
+        if listed and host("x[0]", x[0]).shape == self.shape:
             maps, single = list(x), False
         else:
-            array = host(x)
+            array = host("x", x)
             if array.shape != self.shape and array.shape[1:] != self.shape:
                 raise ValueError(
                     f"x must have the shape of the indexed partitions, {self.shape}, or one axis"
@@ -330,7 +331,8 @@ class PartitionIndex:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to one ``.npz`` file, compressed and without pickle.
 
-        A distance that is not one of ``MEASURES`` is not written: :meth:`load` asks for it.
+        A distance that is not one of ``MEASURES`` is not written: :meth:`load` asks for it. The
+        file takes its place when it is complete: where writing fails, an old one stays.
         """
         size = max(labels.dtype.itemsize for labels in self._labels)
         kept: dict[str, Any] = {
@@ -345,7 +347,7 @@ class PartitionIndex:
         }
         pixels = {"weight": self._weight, "features": self._features}
         kept |= {name: values for name, values in pixels.items() if values is not None}
-        with open(path, "wb") as file:
+        with written_anew(path) as file:
             np.savez_compressed(file, **kept)
 
     @classmethod
@@ -359,11 +361,14 @@ class PartitionIndex:
             distance: only for an index of a distance that is not one of ``MEASURES``.
 
         Raises:
-            ValueError: for a file of another kind or version, or a distance that the stored
-                numbers are not of.
+            OSError: where there is no file that may be read.
+            ValueError: for a file of another kind or version, one that is broken, or a distance
+                that the stored numbers are not of.
         """
-        kept = _read(path)
+        kept = read_index(path)
         name = str(kept["distance"])
+        if name not in ("", *MEASURES):
+            raise ValueError(f"path must be an index of a known distance, got {path} of {name!r}")
         if not name and distance is None:
             raise ValueError(
                 "distance must be given here: the index was built with one that is not in MEASURES"
@@ -430,7 +435,7 @@ def _label_maps(partitions: Iterable[Any]) -> list[NDArray[Any]]:
 def _metric_function(distance: Any, *, weighted: bool) -> Callable[[Table], Any]:
     """The distance as a function of a table, if it is a metric."""
     if isinstance(distance, str):
-        validation.one_of("distance", distance, MEASURES)
+        arguments.one_of("distance", distance, MEASURES)
         distance = MEASURES[distance]
     if not isinstance(distance, (Measure, CellWeight)):
         raise ValueError(
@@ -451,7 +456,10 @@ def _metric_function(distance: Any, *, weighted: bool) -> Callable[[Table], Any]
 
 
 def _sum_of_cells(weight: CellWeight) -> Callable[[Table], Any]:
-    return lambda table: table.result(table.sum_cells(weight.cells(table)))
+    def distance(table: Table) -> Any:
+        return table.result(table.sum_cells(weight.cells(table)))
+
+    return partial(within_floats, "the index's distance", distance)
 
 
 def _name(distance: Any) -> str:
@@ -462,17 +470,3 @@ def _registered(distance: Any) -> str | None:
     """The name under which a distance stands in MEASURES, if it does."""
     name = _name(distance)
     return name if isinstance(distance, str) or MEASURES.get(name) == distance else None
-
-
-def _read(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            kept = dict(file)
-    except (AttributeError, TypeError, ValueError) as error:
-        raise ValueError(f"path must be a file that save wrote, got {path}: {error}") from None
-    version = int(kept["version"]) if "version" in kept else None
-    if version != VERSION or "mutual" not in kept:
-        raise ValueError(
-            f"path must be an index of version {VERSION}, got {path} of version {version}"
-        )
-    return kept

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metriseg import validation
+from metriseg import arguments
 from metriseg.partitions.label_maps import relabelled
 
 __all__ = ["partition_sketch"]
@@ -71,8 +71,8 @@ def partition_sketch(labels: Any, dim: int, *, seed: int = 0) -> NDArray[np.floa
     >>> partition_sketch([3, 3, 5], 2).tolist() == partition_sketch([0, 0, 1], 2).tolist()
     True
     """
-    length = validation.whole_number("dim", dim, low=1)
-    if validation.whole_number("seed", seed) >= 2**64:
+    length = arguments.whole_number("dim", dim, low=1)
+    if arguments.whole_number("seed", seed) >= 2**64:
         raise ValueError(f"seed must be in 0 … 2^64 - 1, got {seed!r}")
     regions = relabelled("labels", labels).reshape(-1)
     sizes = np.bincount(regions)

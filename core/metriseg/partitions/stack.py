@@ -128,6 +128,10 @@ class TableStack(Measured):
         for four in zip(*parts, strict=True):
             yield Signatures(*four)
 
+    def singles(self) -> Iterator[Table]:
+        """The tables themselves."""
+        yield from self._tables
+
     def result(self, value: Any) -> Any:
         return np.asarray(value, np.float64)
 

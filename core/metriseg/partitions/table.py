@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -60,6 +60,7 @@ class Table(Protocol):
     def per_cell(self, value: Any) -> Any: ...
 
     def signatures(self) -> Iterator[Signatures]: ...
+    def singles(self) -> Iterator[Table]: ...
     def result(self, value: Any) -> Any: ...
 
 
@@ -95,6 +96,39 @@ class Measured:
             raise ValueError(
                 f"{who} counts pairs of pixels: it needs a table of counts, made without weight"
             )
+
+
+def within_floats(who: str, formula: Callable[[Any], Any], table: Table) -> Any:
+    """The formula's value of the table, which says whether two partitions differ.
+
+    Raises:
+        ValueError: where products of very small or very large weights leave the range of float64,
+            and with them what the value would have been.
+    """
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        value = formula(table)
+    plain = np.isfinite(value) & (np.abs(value) >= np.finfo(np.float64).tiny)
+    if np.all(plain):
+        return value
+    for single, fine in zip(table.singles(), np.atleast_1d(plain), strict=True):
+        if not fine and symmetric_differences(single).any():
+            _insist(who, formula, single)
+    return value
+
+
+def _insist(who: str, formula: Callable[[Any], Any], table: Table) -> None:
+    """Compute again, and raise where that leaves the floats."""
+    try:
+        with np.errstate(over="raise", under="raise", invalid="raise"):
+            fine = bool(np.all(np.isfinite(formula(table))))
+    except FloatingPointError:
+        fine = False
+    if not fine:
+        raise ValueError(
+            f"weight must be of numbers whose products float64 holds for {who}, and these, of"
+            f" total {np.max(table.total):g}, are too small or too large: multiply the weights by"
+            " a constant"
+        )
 
 
 def sum_by(index: NDArray[np.int64], values: NDArray[Any], length: int) -> NDArray[Any]:

@@ -14,8 +14,8 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial.distance import cdist
 
+from metriseg.arrays import host
 from metriseg.partitions.table import Signatures, Table
 
 __all__ = ["earth_movers_distance", "microm_distance", "signature_distance"]
@@ -176,6 +176,8 @@ def _euclidean(p: NDArray[np.float64], q: NDArray[np.float64], pair: Signatures)
     source, sink = surplus > 0, surplus < 0
     if not (source.any() and sink.any()):
         return 0.0
+    from scipy.spatial.distance import cdist
+
     return _cheapest(surplus[source], -surplus[sink], cdist(places[source], places[sink]))
 
 
@@ -228,7 +230,7 @@ def _few_enough(m: int, n: int) -> None:
 
 
 def _weights(name: str, given: ArrayLike) -> NDArray[np.float64]:
-    weights = np.asarray(given, np.float64)
+    weights = _real(name, given)
     if weights.ndim != 1 or not len(weights):
         raise ValueError(f"{name} must have shape (regions,), got {weights.shape}")
     if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
@@ -236,9 +238,16 @@ def _weights(name: str, given: ArrayLike) -> NDArray[np.float64]:
     return weights
 
 
+def _real(name: str, given: ArrayLike) -> NDArray[np.float64]:
+    array = host(name, given)
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{name} must hold real numbers, got dtype {array.dtype}")
+    return array.astype(np.float64)
+
+
 def _costs(given: ArrayLike, m: int, n: int) -> NDArray[np.float64]:
     _few_enough(m, n)
-    costs = np.asarray(given, np.float64)
+    costs = _real("ground", given)
     if costs.shape != (m, n):
         raise ValueError(f"ground must give distances of shape ({m}, {n}), got {costs.shape}")
     if not (np.isfinite(costs).all() and (costs >= 0).all()):

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metriseg.arrays import host, signed
 from metriseg.partitions.counting.blocks import Region, block_shape, regions
 from metriseg.partitions.counting.ignored import IgnoredLabels, without_ignored
 from metriseg.partitions.counting.planes import check_features, check_measure, check_planes
 from metriseg.partitions.counting.progress import watched
 from metriseg.partitions.grouping import Cells, group
-from metriseg.partitions.label_maps import host, label_array, not_negative, same_shape, signed
+from metriseg.partitions.label_maps import label_array, not_negative, same_shape
 
 #: Pixels read at once: their temporaries stay in the cache of a core.
 BLOCK = 1 << 16
@@ -30,9 +31,9 @@ def cells_of_arrays(
     """Entries of two label maps in host memory, or mapped into it, a block of pixels at a time."""
     x, y = label_array("x", x), label_array("y", y)
     same_shape(x.shape, y.shape)
-    single = weight is not None and np.ndim(weight) == x.ndim
-    weights = None if weight is None else _planes("weight", host(weight), x.shape)
-    described = None if features is None else _planes("features", host(features), x.shape)
+    weights = None if weight is None else _planes("weight", weight, x.shape)
+    single = weights is not None and np.ndim(weight) == x.ndim
+    described = None if features is None else _planes("features", features, x.shape)
     # in the order of memory, so that blocks are read through and not copied together
     order = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))
     x, y = x.transpose(order), y.transpose(order)
@@ -77,8 +78,9 @@ def _block_of_planes(
     return np.asarray(turned[(slice(None), *region)], np.float64).reshape(len(planes), -1)
 
 
-def _planes(name: str, values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    """``values`` as ``(R, *shape)``."""
+def _planes(name: str, given: Any, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Those given as ``(R, *shape)``."""
+    values = host(name, given)
     check_planes(name, tuple(values.shape), shape)
     if values.dtype.kind not in "biuf":
         raise ValueError(f"{name} must hold real numbers, got dtype {values.dtype}")

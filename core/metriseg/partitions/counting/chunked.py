@@ -13,16 +13,18 @@ from typing import Any
 
 import numpy as np
 
+from metriseg.arrays import host
 from metriseg.partitions.counting.arrays import cells_of_arrays
 from metriseg.partitions.counting.blocks import block_shape, regions
 from metriseg.partitions.counting.ignored import IgnoredLabels
 from metriseg.partitions.counting.planes import check_planes
 from metriseg.partitions.counting.progress import watched
 from metriseg.partitions.grouping import Cells, added_up
-from metriseg.partitions.label_maps import check_labels, host, of_zarr, same_shape
+from metriseg.partitions.label_maps import check_labels, of_zarr, same_shape
 
 #: Pixels of a Zarr array read at once where its chunks are smaller.
 READ = 1 << 20
+_NAMES = ("x", "y", "weight", "features")
 #: Chunks, or what they were merged to, that one task of Dask adds up.
 FAN_IN = 8
 
@@ -42,7 +44,8 @@ def cells_of_chunks(
 ) -> Iterator[Cells]:
     """Entries of two label maps, one of the arrays being of chunks."""
     arrays: list[Any] = [
-        one if one is None or is_chunked(one) else host(one) for one in (x, y, weight, features)
+        one if one is None or is_chunked(one) else host(name, one)
+        for name, one in zip(_NAMES, (x, y, weight, features), strict=True)
     ]
     _check(*arrays)
     if any(is_dask(one) for one in arrays):
@@ -52,11 +55,24 @@ def cells_of_chunks(
         return
     for part in watched(_parts(arrays), progress):
         x, y, weight, features = (
-            None if one is None else np.asarray(one[(..., *part)]) for one in arrays
+            None if one is None else _part(name, one, part)
+            for name, one in zip(_NAMES, arrays, strict=True)
         )
         cells = added_up(cells_of_arrays(x, y, weight, features, ignored))
         if cells is not None:
             yield cells
+
+
+def _part(name: str, array: Any, part: tuple[slice, ...]) -> Any:
+    """A part of an array, read."""
+    try:
+        return np.asarray(array[(..., *part)])
+    except Exception as error:  # every codec has exceptions of its own for a broken chunk
+        where = ", ".join(f"{one.start}:{one.stop}" for one in part)
+        raise ValueError(
+            f"{name} must be an array whose chunks can be read, and [{where}] can't:"
+            f" {error or type(error).__name__}"
+        ) from error
 
 
 def _check(x: Any, y: Any, weight: Any, features: Any) -> None:

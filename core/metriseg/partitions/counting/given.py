@@ -7,20 +7,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metriseg.arrays import LARGEST, host, signed
 from metriseg.partitions.counting.planes import check_features, check_measure
-from metriseg.partitions.grouping import Cells
-from metriseg.partitions.label_maps import host, label_array, not_negative, signed
+from metriseg.partitions.grouping import Cells, few_enough, total_count
+from metriseg.partitions.label_maps import label_array, not_negative
 
 
 def given_cells(x: Any, y: Any, values: Any, features: Any) -> Cells:
     """Entries that a caller states, checked."""
     xs, ys = _given_labels("x", x), _given_labels("y", y)
-    data = np.asarray(values)
-    if data.dtype.kind not in "biuf":
-        raise ValueError(f"values must hold real numbers, got dtype {data.dtype}")
-    data = data.astype(np.float64 if data.dtype.kind == "f" else np.int64)
+    data = _numbers("values", values)
+    data = data.astype(np.float64) if data.dtype.kind == "f" else _counts(data)
     check_measure("values", bool((data >= 0).all()) and bool(np.isfinite(data).all()))
-    sums = None if features is None else np.asarray(features, np.float64)
+    sums = None if features is None else _numbers("features", features).astype(np.float64)
     entries = xs.shape
     fits = len(entries) == 1 and ys.shape == entries == data.shape[:1] and data.ndim <= 2
     if not (fits and (sums is None or (sums.ndim == 2 and sums.shape[:1] == entries))):
@@ -31,11 +30,28 @@ def given_cells(x: Any, y: Any, values: Any, features: Any) -> Cells:
         )
     if sums is not None:
         check_features(bool(np.isfinite(sums).all()))
+    few_enough("values", total_count(data))
     return Cells(xs, ys, data, sums)
 
 
+def _numbers(name: str, given: Any) -> NDArray[Any]:
+    numbers = host(name, given)
+    if numbers.dtype.kind not in "biuf":
+        raise ValueError(f"{name} must hold real numbers, got dtype {numbers.dtype}")
+    return numbers
+
+
+def _counts(values: NDArray[Any]) -> NDArray[np.int64]:
+    if values.dtype == np.uint64 and values.size and int(values.max()) > LARGEST:
+        raise ValueError(
+            f"values must hold counts up to 2^63 - 1, got {int(values.max())}: give larger ones as"
+            " floating-point numbers"
+        )
+    return values.astype(np.int64)
+
+
 def _given_labels(name: str, given: Any) -> NDArray[np.int64]:
-    labels = host(given)
+    labels = host(name, given)
     found = signed(name, label_array(name, labels) if labels.size else labels)
     not_negative(name, found)
     return found

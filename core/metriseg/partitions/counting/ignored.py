@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+import operator
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -39,13 +40,25 @@ def ignored_labels(ignore: Ignore) -> IgnoredLabels:
 def _labels(given: Any) -> NDArray[np.int64]:
     if given is None:
         return np.empty(0, np.int64)
-    listed = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
-    for one in listed:
-        if isinstance(one, bool) or not hasattr(one, "__index__"):
-            raise ValueError(f"ignore must be an integer label or several, got {given!r}")
-        if not -(2**63) <= int(one) < 2**63:
-            raise ValueError(f"ignore must hold labels within int64, got {one!r}")
-    return np.asarray(listed, np.int64)
+    try:
+        listed = [given] if isinstance(given, (str, bytes)) else list(given)
+    except TypeError:
+        # one number: of Python, or an array of no axis
+        listed = [given]
+    return np.array([_label(one, given) for one in listed], np.int64)
+
+
+def _label(one: Any, given: Any) -> int:
+    is_truth = isinstance(one, bool) or str(getattr(one, "dtype", "")).endswith("bool")
+    try:
+        label = operator.index(one)
+    except (TypeError, ValueError, RuntimeError):
+        label = None
+    if is_truth or label is None:
+        raise ValueError(f"ignore must be an integer label or several, got {given!r}")
+    if not -(2**63) <= label < 2**63:
+        raise ValueError(f"ignore must hold labels within int64, got {one!r}")
+    return label
 
 
 def without_ignored(cells: Cells, ignored: IgnoredLabels) -> Cells:

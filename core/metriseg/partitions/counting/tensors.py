@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from metriseg.arrays import host, integer_array
 from metriseg.partitions.counting.ignored import IgnoredLabels, without_ignored
 from metriseg.partitions.counting.planes import check_features, check_measure, check_planes
 from metriseg.partitions.grouping import Cells, group
@@ -95,7 +95,8 @@ def _grouped_on_device(
 
 
 def _label_tensor(name: str, labels: Any, like: Tensor) -> Tensor:
-    tensor = labels if isinstance(labels, Tensor) else torch.as_tensor(np.asarray(labels))
+    given = labels if isinstance(labels, Tensor) else integer_array(name, labels)
+    tensor = torch.as_tensor(given)
     if tensor.numel() == 0:
         raise ValueError(f"{name} must hold at least one pixel, got shape {tuple(tensor.shape)}")
     if tensor.is_floating_point() or tensor.is_complex():
@@ -108,7 +109,7 @@ def _label_tensor(name: str, labels: Any, like: Tensor) -> Tensor:
 
 
 def _tensor_planes(name: str, values: Any, x: Tensor) -> Tensor:
-    tensor = values if isinstance(values, Tensor) else torch.as_tensor(np.asarray(values))
+    tensor = torch.as_tensor(values if isinstance(values, Tensor) else host(name, values))
     check_planes(name, tuple(tensor.shape), tuple(x.shape))
     if tensor.is_complex():
         raise ValueError(f"{name} must hold real numbers, got dtype {tensor.dtype}")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metriseg import validation
+from metriseg import arguments
 from metriseg.partitions.table import Table
 from metriseg.partitions.weights.cells import shared_columns
 
@@ -37,6 +37,11 @@ class RegionWeight(ABC):
     def is_metric(self) -> bool:
         """Whether the distance is proved to be a metric, for pixel measures above 0."""
 
+    @property
+    def root_is_metric(self) -> bool:
+        """Whether the distance's root is proved to be a metric: that of a metric is one."""
+        return self.is_metric
+
     @abstractmethod
     def cells(self, table: Table) -> NDArray[np.float64]:
         r"""``(cells,)``: the terms :math:`\varphi\,\mu(x_k \triangle y_l)\,\mu(x_k \cap y_l)`."""
@@ -62,7 +67,7 @@ class RegionWeight(ABC):
         >>> weighted_partition_distance(table, both)
         2.0
         """
-        return WeightOfMeasure(self, validation.whole_number("index", index))
+        return WeightOfMeasure(self, arguments.whole_number("index", index))
 
     def __add__(self, other: object) -> RegionWeight:
         if not isinstance(other, RegionWeight):
@@ -74,7 +79,7 @@ class RegionWeight(ABC):
         return self if other == 0 else NotImplemented
 
     def __mul__(self, factor: float) -> RegionWeight:
-        return WeightMultiple(self, validation.number("factor", factor, low=0.0, open_low=True))
+        return WeightMultiple(self, arguments.number("factor", factor, low=0.0, open_low=True))
 
     __rmul__ = __mul__
 
@@ -88,6 +93,11 @@ class WeightSum(RegionWeight):
     @property
     def is_metric(self) -> bool:
         return all(term.is_metric for term in self.terms)
+
+    @property
+    def root_is_metric(self) -> bool:
+        """Roots add up as the lengths of the sides of a box: to that of its diagonal."""
+        return all(term.root_is_metric for term in self.terms)
 
     def cells(self, table: Table) -> NDArray[np.float64]:
         total = self.terms[0].cells(table)
@@ -110,6 +120,10 @@ class WeightMultiple(RegionWeight):
     def is_metric(self) -> bool:
         return self.weight.is_metric
 
+    @property
+    def root_is_metric(self) -> bool:
+        return self.weight.root_is_metric
+
     def cells(self, table: Table) -> NDArray[np.float64]:
         return self.factor * self.weight.cells(table)
 
@@ -127,6 +141,10 @@ class WeightOfMeasure(RegionWeight):
     @property
     def is_metric(self) -> bool:
         return self.weight.is_metric
+
+    @property
+    def root_is_metric(self) -> bool:
+        return self.weight.root_is_metric
 
     def cells(self, table: Table) -> NDArray[np.float64]:
         part = table.measure(self.index)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from metriseg.partitions.table import Table
+from metriseg.partitions.table import Table, within_floats
 from metriseg.partitions.weights.algebra import RegionWeight
 from metriseg.partitions.weights.families import UnitWeight
 
@@ -25,8 +25,8 @@ def weighted_partition_distance(
         table: a contingency table, or a stack of them, of as many measures as the weight wants.
         weight: :class:`UnitWeight` (the default), :class:`UnionWeight`, :class:`PowerWeight`,
             :class:`SizeWeight`, :class:`FeatureWeight`, :class:`ProductMeasure`,
-            :class:`KernelWeight`, sums and multiples of them: all metrics; or
-            :class:`ArbitraryWeight`, which is none.
+            :class:`KernelWeight`, sums and multiples of them: all metrics; :class:`DiceWeight`, of
+            which the root is one; or :class:`ArbitraryWeight`, which is none.
         normalized: divide by the weight's bound, which is the same for all partitions of the
             domain, so a metric stays one.
 
@@ -36,7 +36,8 @@ def weighted_partition_distance(
 
     Raises:
         ValueError: for a table that lacks what the weight needs; for ``normalized`` with a weight
-            whose bound the table doesn't tell (:class:`FeatureWeight`, :class:`ArbitraryWeight`).
+            whose bound the table doesn't tell (:class:`FeatureWeight`, :class:`ArbitraryWeight`);
+            for measures so small or large that float64 doesn't hold their products.
 
     Reference: A. Kovtunenko, S. Mashtalir, Applied Aspects of Information Technology 9, 2026,
     eq. (4), doi:10.15276/aait.09.2026.12; the families that are metrics are this library's.
@@ -53,7 +54,12 @@ def weighted_partition_distance(
             f"weight must be a RegionWeight, got {type(weight).__name__}: a function of regions"
             " is given as ArbitraryWeight(phi)"
         )
-    distance = table.sum_cells(weight.cells(table))
-    if normalized:
-        distance = distance / weight.bound(table)
-    return table.result(distance)
+
+    def distance(table: Table) -> Any:
+        return table.result(table.sum_cells(weight.cells(table)))
+
+    def share(table: Table) -> Any:
+        return table.result(table.sum_cells(weight.cells(table)) / weight.bound(table))
+
+    found = within_floats("weighted_partition_distance", distance, table)
+    return within_floats("weighted_partition_distance", share, table) if normalized else found

@@ -1,4 +1,4 @@
-"""The families of weights that leave the distance a metric, each with the reason."""
+"""The families of weights that leave the distance, or its root, a metric; each with the reason."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metriseg import validation
+from metriseg import arguments
 from metriseg.partitions.table import Table
 from metriseg.partitions.weights.algebra import RegionWeight
 from metriseg.partitions.weights.cells import (
@@ -22,6 +22,7 @@ from metriseg.partitions.weights.cells import (
 )
 
 __all__ = [
+    "DiceWeight",
     "FeatureWeight",
     "KernelWeight",
     "PowerWeight",
@@ -93,6 +94,44 @@ class UnionWeight(RegionWeight):
 
 
 @dataclass(frozen=True)
+class DiceWeight(RegionWeight):
+    r"""By the sizes together: the Dice distance of each pixel's two regions, summed.
+
+    .. math:: \varphi(x, y) = \frac1{\mu(x) + \mu(y)}, \qquad
+        \rho(X, Y) = \sum_{kl} \Bigl(1 - \frac{2 C_{kl}}{a_k + b_l}\Bigr)\,C_{kl}
+        = N - \sum_{kl} \frac{2 C_{kl}^2}{a_k + b_l}
+
+    **Its root is a metric**, and Euclidean: because :math:`1 / (a + b)` is the integral of
+    :math:`e^{-ta} e^{-tb}` over t, the sum that is taken from N is an inner product, of every
+    partition with itself N. So :math:`\sqrt\rho` is :math:`1/\sqrt2` of the distance of two points.
+    Whether :math:`\rho` itself obeys the triangle inequality isn't known, so ``is_metric`` is
+    False: search takes ``Measure("root", root, True, "lower")`` of the function ``root`` below. As
+    a distance of sets, Dice's is no metric. Below N; divided by N it is the mean Dice distance
+    over pixels.
+
+    >>> from metriseg.partitions import contingency_table, weighted_partition_distance
+    >>> def root(table):
+    ...     return np.sqrt(weighted_partition_distance(table, DiceWeight()))
+    >>> table = contingency_table([[0, 0, 0], [1, 1, 1]], [[0, 0, 1], [0, 1, 1]])
+    >>> round(weighted_partition_distance(table, DiceWeight()), 4), round(float(root(table)), 4)
+    (2.6667, 1.633)
+    >>> DiceWeight().is_metric, DiceWeight().root_is_metric
+    (False, True)
+    """
+
+    is_metric = False
+    root_is_metric = True
+
+    def cells(self, table: Table) -> NDArray[np.float64]:
+        table.one_measure("DiceWeight")
+        outside, shared = outside_sizes(table), shared_sizes(table)
+        return outside / (outside + 2 * shared) * shared
+
+    def bound(self, table: Table) -> Any:
+        return total_size(table)
+
+
+@dataclass(frozen=True)
 class PowerWeight(RegionWeight):
     r"""By a power of the difference: large disagreements count for less than their square.
 
@@ -116,7 +155,7 @@ class PowerWeight(RegionWeight):
     is_metric = True
 
     def __post_init__(self) -> None:
-        validation.number("power", self.power, low=0.0, high=1.0, open_low=True)
+        arguments.number("power", self.power, low=0.0, high=1.0, open_low=True)
 
     def cells(self, table: Table) -> NDArray[np.float64]:
         table.one_measure("PowerWeight")
@@ -151,7 +190,7 @@ class SizeWeight(RegionWeight):
     is_metric = True
 
     def __post_init__(self) -> None:
-        validation.number("scale", self.scale, low=0.0)
+        arguments.number("scale", self.scale, low=0.0)
 
     def cells(self, table: Table) -> NDArray[np.float64]:
         table.one_measure("SizeWeight")
@@ -194,7 +233,7 @@ class FeatureWeight(RegionWeight):
     is_metric = True
 
     def __post_init__(self) -> None:
-        validation.number("scale", self.scale, low=0.0)
+        arguments.number("scale", self.scale, low=0.0)
 
     def cells(self, table: Table) -> NDArray[np.float64]:
         table.one_measure("FeatureWeight")
@@ -229,8 +268,8 @@ class ProductMeasure(RegionWeight):
     is_metric = True
 
     def __post_init__(self) -> None:
-        validation.whole_number("outside", self.outside)
-        validation.whole_number("inside", self.inside)
+        arguments.whole_number("outside", self.outside)
+        arguments.whole_number("inside", self.inside)
 
     def cells(self, table: Table) -> NDArray[np.float64]:
         self._both(table)
