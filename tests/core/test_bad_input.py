@@ -103,7 +103,7 @@ def test_words_are_words(word: Any) -> None:
 
 
 def test_enumerations_of_words_are_words() -> None:
-    class Words(str, enum.Enum):
+    class Words(enum.StrEnum):
         SUM = "sum"
 
     loss = metriseg.DiceLoss(reduction=Words.SUM)
