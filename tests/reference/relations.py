@@ -387,7 +387,9 @@ def _certain(case: Case, rng: Random) -> Case:
         own = labels == (
             torch.arange(classes).view(-1, *(1,) * (case.logits.ndim - 2)) + (classes == 1)
         )
-    return case.changed(logits=torch.where(own, margin, -margin) + case.logits * 0.1)
+    # exclusive classes are as certain as the difference of two logits, a question as one logit
+    against = 0.0 if case.arguments["activation"] == "softmax" else -margin
+    return case.changed(logits=torch.where(own, margin, against) + case.logits * 0.1)
 
 
 def _nearly_empty(case: Case, rng: Random) -> Case:
