@@ -99,6 +99,8 @@ SCALES = {
     # sums of both signs, of distances in pixels or of shares of the largest
     "BoundaryLoss": 1.0,
     "RegionWiseLoss": 1.0,
+    # what two shares of all pairs of pixels differ by, each at most 1
+    "PartitionLoss": 1.0,
 }
 
 
