@@ -1,6 +1,9 @@
 # make demo                        train MMSegmentation's own trainer with a loss of ours, see it learn
 # make demo FRAMEWORK=monai        the same in MONAI; FRAMEWORK=detectron2 in Detectron2
 # make test                        everything that must hold
+# make test-compile                every loss through torch.compile at the size of an image: an hour
+# make fuzz                        20,000 random and hostile cases of all losses: half an hour;
+#                                  CASES=200000 for more, SEED=7 for those of that seed
 # make docs                        the documentation, into site/
 # make readme                      the README's table of losses, from the catalogue
 # make lint | make clean
@@ -9,6 +12,8 @@
 
 PYTHON ?= python3
 FRAMEWORK ?= mmseg
+CASES ?= 20000
+SEED ?=
 FRAMEWORKS := mmseg monai detectron2
 
 BIN := .venv/bin
@@ -30,7 +35,7 @@ QUIET_MKDOCS := NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true
 # so small networks gain nothing from threads, and on a busy machine these wait for each other
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint docs readme clean
+.PHONY: demo test test-compile fuzz lint docs readme clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.demo-$(FRAMEWORK) $(if $(filter detectron2,$(FRAMEWORK)),.venv/.detectron2)
@@ -38,6 +43,12 @@ demo: .venv/.demo-$(FRAMEWORK) $(if $(filter detectron2,$(FRAMEWORK)),.venv/.det
 
 test: lint
 	$(BIN)/python -m pytest --numprocesses auto
+
+test-compile: .venv/.test
+	$(BIN)/python -m pytest tests/compiled/test_compiled.py
+
+fuzz: .venv/.test
+	@$(BIN)/python tests/fuzz.py --cases $(CASES) $(if $(SEED),--seed $(SEED))
 
 lint: .venv/.test .venv/.detectron2
 	$(BIN)/ruff check .

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import metriseg
+from reference.ranks import run_two_ranks
 
 PROGRAM = """
 import sys
@@ -66,6 +67,81 @@ def test_two_ranks_equal_one_process(tmp_path: Path, second_rank: str) -> None:
     ]
     errors = [rank.communicate(timeout=300)[1] for rank in ranks]
     assert [rank.returncode for rank in ranks] == [0, 0], "\n".join(errors)
+
+
+ALONE = """
+import inspect
+from torch.nn.parallel import DistributedDataParallel
+import metriseg
+from metriseg.catalogue import CATALOGUE
+
+torch.manual_seed(0)
+images = torch.randn(4, 2, 6, 5, dtype=torch.float64)
+target = torch.randint(3, (4, 6, 5))
+hidden = target.clone()
+hidden[2:] = 255
+mine = slice(0, 2) if rank == 0 else slice(2, 4)
+
+def synchronised(loss, **more):
+    return loss(per_image=False, ignore_index=255, **more)
+
+def compound(sync):
+    return metriseg.CompoundLoss(
+        [
+            synchronised(metriseg.DiceLoss, sync=sync),
+            metriseg.PartitionLoss(ignore_index=255),
+            metriseg.CrossEntropyLoss(ignore_index=255),
+        ],
+        [1.0, 2.0, 0.5],
+    )
+
+made = {
+    entry.name: (synchronised(entry.loss), synchronised(entry.loss, sync=True))
+    for entry in CATALOGUE.values()
+    if "sync" in inspect.signature(entry.loss).parameters
+}
+assert len(made) >= 15, list(made)
+partition = metriseg.PartitionLoss(ignore_index=255)
+made |= {"PartitionLoss": (partition, partition), "CompoundLoss": (compound(False), compound(True))}
+
+def network():
+    torch.manual_seed(1)
+    return torch.nn.Conv2d(2, 3, 1).double()
+
+def answer(model, loss, images, target):
+    model.zero_grad()
+    value = loss(model(images), target)
+    value.backward()
+    return value.detach(), [parameter.grad.clone() for parameter in model.parameters()]
+
+whole = {name: answer(network(), one, images, target) for name, (one, _) in made.items()}
+rest = answer(network(), partition, images[:2], hidden[:2])
+"""
+TOGETHER = """
+model = DistributedDataParallel(network())
+for name, (_, split) in made.items():
+    value, slopes = answer(model, split, images[mine], target[mine])
+    dist.all_reduce(value)
+    torch.testing.assert_close(value / 2, whole[name][0], msg=lambda text: f"{name}: {text}")
+    for ours, theirs in zip(slopes, whole[name][1], strict=True):
+        torch.testing.assert_close(ours, theirs, msg=lambda text: f"{name}: {text}")
+
+value, slopes = answer(model, partition, images[mine], hidden[mine])
+assert (value.item() == 0.0) == (rank == 1)
+for ours, theirs in zip(slopes, rest[1], strict=True):
+    torch.testing.assert_close(ours, theirs / 2)
+"""
+
+
+def test_every_loss_on_two_ranks(tmp_path: Path) -> None:
+    """The mean over two ranks, of half the images each, is the value of all images in one process.
+
+    Losses with ``sync=True`` have the statistics of the whole batch on either rank. What is a mean
+    over pixels or images, as :class:`~metriseg.PartitionLoss`, each rank has of its own, and the
+    mean of two means of as many is that of all; so are the gradients, of which DDP takes the mean.
+    A rank without a pixel that counts has 0 and a gradient of 0, and half of the other's is left.
+    """
+    run_two_ranks(ALONE, TOGETHER, tmp_path)
 
 
 def test_without_a_process_group_sync_changes_nothing() -> None:
