@@ -60,9 +60,12 @@ def exponential_logarithmic_dice(
     Wong et al. 2018, arXiv:1809.00076.
     """
     missed, claimed = s.errors
-    mass = s.predicted[1.0] + s.target[1.0]
-    error = shortfall(missed + claimed, mass, smooth).clamp(0.0, 1 - PROBABILITY_MARGIN)
-    return guarded_power(-torch.log1p(-error), gamma)
+    error = shortfall(missed + claimed, s.predicted[1.0] + s.target[1.0], smooth).clamp(min=0.0)
+    # each side of one half from what is small there, and keeps its digits
+    near = error < 0.5
+    index = torch.where(near, 1.0, dice_index(s, smooth).clamp(PROBABILITY_MARGIN, 1.0))
+    entropy = -torch.where(near, torch.log1p(-torch.where(near, error, 0.0)), index.log())
+    return guarded_power(entropy, gamma)
 
 
 def jaccard_index(s: RegionStatistics, smooth: Smooth = (0.0, 0.0)) -> Tensor:
