@@ -80,7 +80,7 @@ def number(
     """
     bracket = f"{'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
     try:
-        result = float(_not_bool(value))
+        result = float(_plain(value))
     except (TypeError, ValueError, RuntimeError, OverflowError):
         raise ValueError(f"{name} must be a number in {bracket}, got {value!r}") from None
     above = low < result if open_low else low <= result
@@ -102,9 +102,10 @@ def flag(name: str, value: bool) -> bool:
     return bool(value)
 
 
-def _not_bool(value: Any) -> Any:
-    """``value``; a TypeError for a bool, also for one that a tensor or array holds."""
-    if isinstance(value, (bool, np.bool_)) or "bool" in str(getattr(value, "dtype", "")):
+def _plain(value: Any) -> Any:
+    """``value``; a TypeError for a bool, also in an array, and for what is to be learnt."""
+    is_bool = isinstance(value, (bool, np.bool_)) or "bool" in str(getattr(value, "dtype", ""))
+    if is_bool or getattr(value, "requires_grad", False):
         raise TypeError
     return value
 
@@ -114,7 +115,7 @@ def label(name: str, value: int | None) -> int | None:
     if value is None:
         return None
     try:
-        result = operator.index(_not_bool(value))
+        result = operator.index(_plain(value))
     except TypeError:
         raise ValueError(f"{name} must be an integer or None, got {value!r}") from None
     if not -(2**63) <= result < 2**63:
@@ -125,7 +126,7 @@ def label(name: str, value: int | None) -> int | None:
 def whole_number(name: str, value: int, *, low: int = 0) -> int:
     """``value`` if it is an integer of at least ``low``."""
     try:
-        result = operator.index(_not_bool(value))
+        result = operator.index(_plain(value))
     except TypeError:
         raise ValueError(f"{name} must be a whole number >= {low}, got {value!r}") from None
     if result < low:

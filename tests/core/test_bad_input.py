@@ -37,9 +37,13 @@ def raw_activation(entry: Entry) -> str:
 
 
 def test_bools_are_no_numbers(entry: Entry) -> None:
-    """True is 1 to Python, and a slip to whoever wrote it: DiceCELoss(False, False) was 0."""
+    """True is 1 to Python, and a slip to whoever wrote it: DiceCELoss(False, False) was 0.
+
+    Nor is what wants a gradient: it would get none.
+    """
     for name in defaults(entry, float):
-        for value in (True, False, np.bool_(True), torch.tensor(True)):
+        learnt = torch.ones((), requires_grad=True)
+        for value in (True, False, np.bool_(True), torch.tensor(True), learnt):
             with pytest.raises(ValueError, match=rf"^{name} must be "):
                 entry.loss(**{name: value})
 
