@@ -119,13 +119,20 @@ def test_one_is_not_true() -> None:
         validation.one_of("choice", 1, (True, None))
 
 
-@pytest.mark.parametrize("terms", [None, 3, "DiceLoss", {"dice": metriseg.DiceLoss()}])
+def test_what_is_learnt_stands_where_the_logits_are() -> None:
+    with pytest.raises(ValueError, match="what the loss learns is on meta, but the logits are on"):
+        metriseg.RobustTLoss().to("meta")(LOGITS, TARGET)
+
+
+@pytest.mark.parametrize(
+    "terms", [None, 3, np.array(1), torch.ones(()), "DiceLoss", {"dice": metriseg.DiceLoss()}]
+)
 def test_terms_are_a_list(terms: Any) -> None:
     with pytest.raises(ValueError, match=r"^terms must be a list of losses, got "):
         metriseg.CompoundLoss(terms)
 
 
-@pytest.mark.parametrize("weights", [3, "a", {"dice": 1.0}, 0.5])
+@pytest.mark.parametrize("weights", [3, np.array(1), torch.ones(()), "a", {"dice": 1.0}, 0.5])
 def test_weights_are_a_list(weights: Any) -> None:
     with pytest.raises(ValueError, match=r"^weights must be a list, one for each term, or None"):
         metriseg.CompoundLoss([metriseg.DiceLoss()], weights)

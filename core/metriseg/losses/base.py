@@ -195,6 +195,8 @@ class SegmentationLoss(nn.Module, abc.ABC):
             # no advice to choose what would be refused
             validation.enough_classes(self, logits.shape[1], 2)
         validation.map_names(maps)
+        for parameter in self.parameters():
+            validation.same_device("what the loss learns", parameter, logits)
         with full_precision(logits), self._values_checked_once(logits, activation):
             batch = Batch.from_tensors(
                 logits,
