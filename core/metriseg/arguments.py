@@ -116,7 +116,7 @@ def label(name: str, value: int | None) -> int | None:
         return None
     try:
         result = operator.index(_plain(value))
-    except TypeError:
+    except (TypeError, RuntimeError):
         raise ValueError(f"{name} must be an integer or None, got {value!r}") from None
     if not -(2**63) <= result < 2**63:
         raise ValueError(f"{name} must be a label within int64, got {value!r}")
@@ -127,7 +127,7 @@ def whole_number(name: str, value: int, *, low: int = 0) -> int:
     """``value`` if it is an integer of at least ``low``."""
     try:
         result = operator.index(_plain(value))
-    except TypeError:
+    except (TypeError, RuntimeError):
         raise ValueError(f"{name} must be a whole number >= {low}, got {value!r}") from None
     if result < low:
         raise ValueError(f"{name} must be a whole number >= {low}, got {value!r}")

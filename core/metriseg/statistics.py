@@ -40,8 +40,9 @@ class RegionStatistics(NamedTuple):
         predicted: q -> sum of w p^q.
         target: q -> sum of w t^q (differs from the sum of w t only for soft labels).
         count: sum of w, the same for every class.
-        missed, claimed: sum of w t (1 - p) and of w (1 - t) p, of these differences themselves, so
-            that single precision keeps the digits of a small one; None where nobody asked.
+        missed, claimed, rejected: sum of w t (1 - p), of w (1 - t) p and of w (1 - t)(1 - p), of
+            these differences themselves, so that single precision keeps the digits of a small one;
+            None where nobody asked.
     """
 
     overlap: Mapping[float, Tensor]
@@ -50,14 +51,16 @@ class RegionStatistics(NamedTuple):
     count: Tensor  # type: ignore[assignment]  # a NamedTuple's own count() is never wanted
     missed: Tensor | None = None
     claimed: Tensor | None = None
+    rejected: Tensor | None = None
 
     @property
-    def errors(self) -> tuple[Tensor, Tensor]:
-        """``missed`` and ``claimed``, from the other sums if need be."""
-        if self.missed is None or self.claimed is None:
+    def errors(self) -> tuple[Tensor, Tensor, Tensor]:
+        """``missed``, ``claimed`` and ``rejected``, from the other sums if need be."""
+        if self.missed is None or self.claimed is None or self.rejected is None:
             overlap = self.overlap[1.0]
-            return self.target[1.0] - overlap, self.predicted[1.0] - overlap
-        return self.missed, self.claimed
+            claimed = self.predicted[1.0] - overlap
+            return self.target[1.0] - overlap, claimed, self.count - self.target[1.0] - claimed
+        return self.missed, self.claimed, self.rejected
 
     def pooled(self) -> RegionStatistics:
         """One group out of all: the statistics of the batch as a whole."""
@@ -113,7 +116,7 @@ def region_statistics(
         batch: prediction and truth.
         moments: the exponents q > 0 for which the sums are wanted.
         per_image: a group an image (``G = N``) or one group for the batch (``G = 1``).
-        errors: whether ``missed`` and ``claimed`` are wanted; moment 1 must be.
+        errors: whether ``missed``, ``claimed`` and ``rejected`` are wanted; moment 1 must be.
 
     Returns:
         Statistics with a gradient to the logits through ``overlap``, ``predicted`` and the errors.
@@ -134,19 +137,19 @@ def region_statistics(
         sums = _RegionSums.apply(
             batch.logits, batch.target, batch.weight, powers, batch.activation, errors
         )
-    overlap, predicted, target, count, missed, claimed = sums
+    overlap, predicted, target, count, *differences = sums
     statistics = RegionStatistics(
         dict(zip(powers, overlap.unbind(), strict=True)),
         dict(zip(powers, predicted.unbind(), strict=True)),
         dict(zip(powers, target.unbind(), strict=True)),
         count.unsqueeze(1).expand_as(overlap[0]),
-        *((missed, claimed) if errors else ()),
+        *(differences if errors else ()),
     )
     return statistics if per_image else statistics.pooled()
 
 
 class _RegionSums(torch.autograd.Function):
-    """(overlap, predicted, target), each (Q, N, C), count (N), and missed and claimed, (N, C)."""
+    """(overlap, predicted, target), each (Q, N, C), count (N), and the differences, each (N, C)."""
 
     @staticmethod
     def forward(
@@ -163,7 +166,8 @@ class _RegionSums(torch.autograd.Function):
         images, classes, pixels = logits.shape[0], logits.shape[1], math.prod(logits.shape[2:])
         overlap = logits.new_zeros(len(powers), images, classes)
         predicted, targeted = torch.zeros_like(overlap), torch.zeros_like(overlap)
-        missed, claimed = (logits.new_zeros(images if errors else 0, classes) for _ in range(2))
+        rows = images if errors else 0
+        missed, claimed, rejected = (logits.new_zeros(rows, classes) for _ in range(3))
         soft = target.is_floating_point()
         p_true = logits.new_empty(0 if soft else images, 1, pixels, dtype=_precision(logits))
         short = torch.empty_like(p_true) if errors else None
@@ -179,7 +183,8 @@ class _RegionSums(torch.autograd.Function):
             )
             if short is not None:
                 left = None if soft else short[rows, :, columns]
-                _add_errors(missed[rows], claimed[rows], left, tile, activation)
+                sums = missed[rows], claimed[rows], rejected[rows]
+                _add_errors(sums, left, tile, activation)
         _, target, weight = _flat(logits, target, weight)
         if not soft:
             for k, q in enumerate(powers):
@@ -192,7 +197,7 @@ class _RegionSums(torch.autograd.Function):
         if weight is not None:
             count = weight.sum((1, 2))
         ctx.mark_non_differentiable(targeted, count)
-        return overlap, predicted, targeted, count, missed, claimed
+        return overlap, predicted, targeted, count, missed, claimed, rejected
 
     @staticmethod
     @exact_backward
@@ -200,11 +205,13 @@ class _RegionSums(torch.autograd.Function):
         logits, target, weight = ctx.saved_tensors
         grad_overlap, grad_predicted = grads[:2]
         if ctx.errors:
-            # missed = target - overlap and claimed = predicted - overlap, of moment 1
+            # missed = target - overlap, claimed = predicted - overlap, and what isn't claimed is
+            # rejected: all of moment 1
             first = torch.tensor([q == 1.0 for q in ctx.powers], device=logits.device)
             first = first.to(logits.dtype).view(-1, 1, 1)
-            grad_overlap = grad_overlap - first * (grads[4] + grads[5])
-            grad_predicted = grad_predicted + first * grads[5]
+            on_missed, on_claimed = grads[4], grads[5] - grads[6]
+            grad_overlap = grad_overlap - first * (on_missed + on_claimed)
+            grad_predicted = grad_predicted + first * on_claimed
         grad = logits.new_empty(*logits.shape[:2], math.prod(logits.shape[2:]))
         for (rows, columns), tile in _tiles(logits, target, weight):
             _write_gradient(
@@ -240,23 +247,21 @@ def _add_tile(
 
 
 def _add_errors(
-    missed: Tensor, claimed: Tensor, short: Tensor | None, tile: Tile, activation: Activation
+    sums: tuple[Tensor, Tensor, Tensor], short: Tensor | None, tile: Tile, activation: Activation
 ) -> None:
-    """Add what a tile claims wrongly; of labels only keep what p is short of 1 at the label."""
+    """Add a tile's differences; of labels only keep what p is short of 1 at the label."""
+    missed, claimed, rejected = sums
     z, t, w = tile
+    p = _activate(z, w, activation)
+    left = _short_of_one(z, w, p, activation)
     if short is None:
-        p = _activate(z, w, activation)
-        left = _short_of_one(z, w, p, activation)
         missed += _weighted(left * t, w).sum(2)
         claimed += _weighted(p * (1 - t), w).sum(2)
-        return
-    p = _activate(z, w, activation)
-    others = p.scatter(1, t, 0.0)
-    claimed += _weighted(others, w).sum(2)
-    if activation == "softmax":
-        short.copy_(others.sum(1, keepdim=True))
+        rejected += _weighted(left * (1 - t), w).sum(2)
     else:
-        short.copy_(_short_of_one(z.gather(1, t), w, p.gather(1, t), activation))
+        short.copy_(left.gather(1, t))
+        claimed += _weighted(p.scatter(1, t, 0.0), w).sum(2)
+        rejected += _weighted(left.scatter(1, t, 0.0), w).sum(2)
 
 
 def _short_of_one(z: Tensor, w: Tensor | None, p: Tensor, activation: Activation) -> Tensor:

@@ -122,7 +122,7 @@ def _constants(value: object, wanted: str) -> Tensor:
     """A copy in float64 of real numbers that nothing is to be learnt of."""
     try:
         given = torch.as_tensor(value)
-        if given.is_complex() or given.dtype == torch.bool:
+        if given.is_complex() or given.dtype == torch.bool or given.device.type == "meta":
             raise TypeError
         exact = torch.as_tensor(value, dtype=torch.float64)
     except (TypeError, ValueError, RuntimeError, OverflowError):

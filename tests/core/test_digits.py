@@ -68,7 +68,7 @@ def test_powers_of_small_errors(loss: torch.nn.Module, margin: float) -> None:
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid", "identity"])
 @pytest.mark.parametrize("soft", [False, True])
 def test_errors_are_the_sums_of_differences(activation: str, soft: bool) -> None:
-    """missed = sum w t (1 - p), claimed = sum w (1 - t) p; additive, with the same gradient."""
+    """missed, claimed, rejected = sum w t (1 - p), w (1 - t) p, w (1 - t)(1 - p); additive."""
     logits, weight = random_logits(4), random_weight()
     logits = logits.softmax(1) if activation == "identity" else logits
     target = OWN * 0.8 + 0.05 if soft else TARGET
@@ -83,6 +83,7 @@ def test_errors_are_the_sums_of_differences(activation: str, soft: bool) -> None
     w = weight.unsqueeze(1)
     torch.testing.assert_close(s.missed, (w * t * (1 - p)).flatten(2).sum(2))
     torch.testing.assert_close(s.claimed, (w * (1 - t) * p).flatten(2).sum(2))
+    torch.testing.assert_close(s.rejected, (w * (1 - t) * (1 - p)).flatten(2).sum(2))
     plain = statistics(logits, False)
     assert plain.missed is None
     torch.testing.assert_close(plain.errors, s.errors)

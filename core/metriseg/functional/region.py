@@ -59,7 +59,7 @@ def exponential_logarithmic_dice(
 
     Wong et al. 2018, arXiv:1809.00076.
     """
-    missed, claimed = s.errors
+    missed, claimed, _ = s.errors
     error = shortfall(missed + claimed, s.predicted[1.0] + s.target[1.0], smooth).clamp(min=0.0)
     # each side of one half from what is small there, and keeps its digits
     near = error < 0.5
@@ -109,7 +109,7 @@ def tversky_error(
     s: RegionStatistics, fp_weight: float, fn_weight: float, smooth: Smooth = (0.0, 0.0)
 ) -> Tensor:
     """1 - Tversky index, from the errors themselves: a small one keeps its digits."""
-    missed, claimed = s.errors
+    missed, claimed, _ = s.errors
     wrong = fp_weight * claimed + fn_weight * missed
     return shortfall(wrong, s.overlap[1.0] + wrong, smooth)
 
@@ -237,10 +237,9 @@ def binary_unified_focal_tversky(
     The background of a question is what isn't in its class: its true positives are the true
     negatives, its false positives the false negatives.
     """
-    missed, claimed = s.errors
-    true_negative = s.count - s.target[1.0] - claimed
+    missed, claimed, rejected = s.errors
     wrong = delta * claimed + (1 - delta) * missed
-    background = shortfall(wrong, true_negative + wrong, smooth).clamp(min=0.0)
+    background = shortfall(wrong, rejected + wrong, smooth).clamp(min=0.0)
     foreground = tversky_error(s, 1 - delta, delta, smooth).clamp(min=0.0)
     return (guarded_power(background, exponents[0]) + guarded_power(foreground, exponents[1])) / 2
 
