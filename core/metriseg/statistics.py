@@ -166,8 +166,8 @@ class _RegionSums(torch.autograd.Function):
         images, classes, pixels = logits.shape[0], logits.shape[1], math.prod(logits.shape[2:])
         overlap = logits.new_zeros(len(powers), images, classes)
         predicted, targeted = torch.zeros_like(overlap), torch.zeros_like(overlap)
-        rows = images if errors else 0
-        missed, claimed, rejected = (logits.new_zeros(rows, classes) for _ in range(3))
+        asked = images if errors else 0
+        missed, claimed, rejected = (logits.new_zeros(asked, classes) for _ in range(3))
         soft = target.is_floating_point()
         p_true = logits.new_empty(0 if soft else images, 1, pixels, dtype=_precision(logits))
         short = torch.empty_like(p_true) if errors else None

@@ -101,6 +101,8 @@ class PartitionLoss(TableLoss):
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def table(self, batch: Batch, statistics: RegionStatistics | None) -> tuple[Tensor, Tensor]:
         images = len(batch.logits)
+        if batch.logits.is_meta:
+            raise ValueError("logits must hold numbers, of which segments are found, got meta")
         if images == 0:  # as in a mask head without foreground
             nothing = batch.logits.flatten(1).sum(1, keepdim=True)
             return nothing, nothing.new_zeros(0, 1, dtype=torch.bool)
