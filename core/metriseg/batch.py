@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -134,6 +135,20 @@ class Batch:
             )
         _check_companions(logits, maps, features)
         return cls(logits, target, weight, dict(maps or {}), features, activation)
+
+    def under(self, activation: Activation) -> Batch:
+        """The same logits and target, with probabilities made in another way.
+
+        Raises:
+            ValueError: for an activation that one class can't have.
+        """
+        if activation == self.activation:
+            return self
+        validation.activation_fits(activation, self.num_classes)
+        other = dataclasses.replace(self, activation=activation)
+        kept = ("labels", "masks", "dense_target")
+        other._known.update({name: self._known[name] for name in kept if name in self._known})
+        return other
 
     @property
     def num_classes(self) -> int:

@@ -209,6 +209,11 @@ Further arguments:
             raise ValueError(f"terms must be a list of losses or of their configs, got {terms!r}")
         return {**words, "terms": [_term(term) for term in terms]}
 
+    def adopt(self, arguments: Mapping[str, Any]) -> None:
+        super().adopt(arguments)
+        # each term has its own, or what the number of channels says
+        self.activation = None
+
     def current_step(self) -> int:
         return int(MessageHub.get_current_instance().get_info("iter", self.step))
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+import metriseg
 from metriseg import (
     Batch,
     CompoundLoss,
@@ -130,10 +131,48 @@ def test_bad_terms_and_weights() -> None:
         CompoundLoss([DiceLoss(), FocalLoss()], [1.0])
     with pytest.raises(ValueError, match="weights must be a finite number"):
         CompoundLoss([DiceLoss()], [-1.0])
-    with pytest.raises(ValueError, match="terms must agree about activation"):
-        CompoundLoss([DiceLoss(), FocalLoss(activation="sigmoid")])
+    with pytest.raises(ValueError, match=r"agree whether they take probabilities .* or raw scores"):
+        CompoundLoss([DiceLoss(), FocalLoss(activation="identity")])
     with pytest.raises(ValueError, match="terms must agree about ignore_index"):
         CompoundLoss([DiceLoss(ignore_index=255), FocalLoss()])
+
+
+def test_each_term_has_its_own_activation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Softmax Dice beside a sigmoid focal loss; region terms of one activation share a pass."""
+    asked = []
+
+    def counted(batch: Batch, moments: frozenset[float], **kwargs: bool) -> object:
+        asked.append((batch.activation, frozenset(moments)))
+        return statistics.region_statistics(batch, moments, **kwargs)
+
+    monkeypatch.setattr("metriseg.losses.compound.region_statistics", counted)
+    terms = [
+        DiceLoss(),
+        FocalLoss(activation="sigmoid"),
+        metriseg.JaccardLoss(activation="sigmoid"),
+        metriseg.PowerJaccardLoss(power=2.0),
+        metriseg.LovaszHingeLoss(),
+        CompoundLoss([DiceLoss(activation="sigmoid"), CrossEntropyLoss()]),
+    ]
+    expected = sum(term(LOGITS, TARGET) for term in terms)
+    asked.clear()
+    torch.testing.assert_close(CompoundLoss(terms)(LOGITS, TARGET), expected)
+    assert asked[:2] == [("softmax", {1.0, 2.0}), ("sigmoid", {1.0})]
+    leaf = LOGITS.clone().requires_grad_()
+    CompoundLoss(terms[:5])(leaf, TARGET).backward()
+    other = LOGITS.clone().requires_grad_()
+    sum(term(other, TARGET) for term in terms[:5]).backward()
+    torch.testing.assert_close(leaf.grad, other.grad)
+
+
+def test_a_caller_who_decides_is_told_which_term_cannot() -> None:
+    loss = CompoundLoss([CrossEntropyLoss(), metriseg.LovaszHingeLoss()])
+    given = {"ignore_index": None, "weight": None}
+    both = loss.compute(LOGITS, TARGET, activation="sigmoid", **given)
+    assert torch.isfinite(both)
+    message = "activation must be 'sigmoid' for the term 'lovasz_hinge', got 'identity'"
+    with pytest.raises(ValueError, match=message):
+        loss.compute(LOGITS.softmax(1), TARGET, activation="identity", **given)
 
 
 def test_bad_schedules() -> None:

@@ -77,9 +77,25 @@ def test_terms_keep_their_reductions() -> None:
     torch.testing.assert_close(loss(*batch(), reduction_override="mean"), dice + ce)
 
 
+def test_each_term_has_its_own_activation() -> None:
+    """What a term leaves open is softmax with three channels, whatever another one needs."""
+    logits, target = batch()
+    alone = {
+        term["type"]: MODELS.build(term)(logits, target)
+        for term in (DICE, {"type": "metriseg_mmseg.LovaszHingeLoss"})
+    }
+    terms = [{"type": "metriseg_mmseg.LovaszHingeLoss"}, DICE]
+    torch.testing.assert_close(build(terms=terms)(logits, target), sum(alone.values()))
+    softmax = MODELS.build({**DICE, "activation": "softmax"})(logits, target)
+    assert torch.equal(alone[DICE["type"]], softmax)
+    sigmoid = MODELS.build({**DICE, "use_sigmoid": True})(logits, target)
+    mixed = build(terms=[{**DICE, "use_sigmoid": True}, DICE])
+    torch.testing.assert_close(mixed(logits, target), sigmoid + softmax)
+
+
 def test_terms_must_agree() -> None:
-    with pytest.raises(ValueError, match="terms must agree about activation"):
-        build(terms=[DICE, {**CROSS_ENTROPY, "use_sigmoid": True}])
+    with pytest.raises(ValueError, match="agree whether they take probabilities"):
+        build(terms=[DICE, {**CROSS_ENTROPY, "activation": "identity"}])
 
 
 def test_one_channel() -> None:

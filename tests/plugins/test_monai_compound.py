@@ -16,7 +16,7 @@ pytest.importorskip("ignite")
 from ignite.engine import Engine, Events
 from monai.data import DataLoader, Dataset, MetaTensor
 from monai.engines import SupervisedTrainer
-from monai.losses import DeepSupervisionLoss
+from monai.losses import DeepSupervisionLoss, DiceFocalLoss
 
 import metriseg_monai as m
 from metriseg_monai.handlers import CompoundLossHandler
@@ -89,7 +89,7 @@ def test_a_compound_is_the_weighted_sum_of_its_terms() -> None:
 @pytest.mark.parametrize(
     ("first", "second", "message"),
     [
-        ({"softmax": True}, {"sigmoid": True}, "terms must agree about activation"),
+        ({"softmax": True}, {}, "terms must agree whether they take probabilities"),
         ({"ignore_index": 9}, {}, "terms must agree about ignore_index"),
         ({"to_onehot_y": True}, {}, "terms must agree about to_onehot_y"),
         ({"other_act": torch.sigmoid}, {"other_act": torch.tanh}, "agree about other_act"),
@@ -98,6 +98,21 @@ def test_a_compound_is_the_weighted_sum_of_its_terms() -> None:
 def test_terms_must_agree(first: dict[str, Any], second: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         m.CompoundLoss([m.DiceLoss(**first), m.JaccardLoss(**second)])
+
+
+def test_each_term_has_its_own_activation() -> None:
+    """Softmax Dice plus sigmoid focal, as MONAI's DiceFocalLoss(softmax=True) is."""
+    random = torch.Generator().manual_seed(2)
+    logits = torch.randn(2, 3, 5, 5, generator=random)
+    target = torch.randint(0, 3, (2, 1, 5, 5), generator=random)
+    terms = [
+        m.DiceLoss(softmax=True, to_onehot_y=True),
+        m.FocalLoss(sigmoid=True, to_onehot_y=True),
+    ]
+    expected = sum(term(logits, target) for term in terms)
+    torch.testing.assert_close(m.CompoundLoss(terms)(logits, target), expected)
+    monai = DiceFocalLoss(softmax=True, to_onehot_y=True)(logits, target)
+    torch.testing.assert_close(expected, monai, rtol=1e-5, atol=1e-6)
 
 
 def test_each_term_keeps_its_reduction() -> None:

@@ -23,8 +23,9 @@ class CompoundLoss(SegmentationLoss):
 
     .. math:: \ell = \sum_k w_k\, \ell_k
 
-    The region statistics that the terms need are united and computed in one pass. Activation and
-    ``ignore_index`` are those of the terms, which must agree; each term reduces by its own rule.
+    The region statistics that the terms need are united and computed in one pass. Each term has its
+    own activation (softmax Dice beside a sigmoid focal loss, say) and reduces by its own rule;
+    about ``ignore_index`` the terms must agree.
     A term of weight zero is not computed. At a perfect prediction the value is the weighted sum of
     the terms' values there.
 
@@ -35,8 +36,9 @@ class CompoundLoss(SegmentationLoss):
             for all ones. Schedules are read at :attr:`step`, which the training loop sets.
 
     Raises:
-        ValueError: for terms that are no losses, disagree about the activation or the ignored
-            label, or reduce to different shapes; for weights that don't fit the terms.
+        ValueError: for terms that are no losses, disagree about the ignored label or whether they
+            take probabilities or raw scores, or reduce to different shapes; for weights that don't
+            fit the terms.
 
     Source: Azad et al. 2023, "Loss functions in the era of semantic segmentation",
     arXiv:2312.05391, section on compound losses.
@@ -78,16 +80,42 @@ class CompoundLoss(SegmentationLoss):
                 raise ValueError(
                     f"terms must be losses of metriseg, got {type(term).__name__}: {term!r}"
                 )
-        for word in ("activation", "ignore_index"):
-            found = [getattr(term, word) for term in terms]
-            if any(value != found[0] for value in found):
-                raise ValueError(f"terms must agree about {word}, got {found}")
-        if not _common_activations(terms):
-            raise ValueError("terms must have an activation in common")
+        ignored = [term.ignore_index for term in terms]
+        if any(label != ignored[0] for label in ignored):
+            raise ValueError(f"terms must agree about ignore_index, got {ignored}")
+        given = {term.name: term.activation for term in terms}
+        if len({activation == "identity" for activation in given.values()}) > 1:
+            raise ValueError(
+                "terms must agree whether they take probabilities (activation='identity') or raw"
+                f" scores, got {given}"
+            )
         return terms
 
     def possible_activations(self) -> tuple[Activation, ...]:
-        return _common_activations(self._terms())
+        """Those of any term: each has its own."""
+        of_terms = [term.possible_activations() for term in self._terms()]
+        return tuple(dict.fromkeys(word for words in of_terms for word in words))
+
+    def activation_of(self, term: SegmentationLoss, given: Activation) -> Activation:
+        """What makes a term's probabilities: its own activation, unless the caller decides.
+
+        Where a framework leaves the term's open, what is given, or all that the term can have.
+
+        Raises:
+            ValueError: for an activation under which the term has no meaning.
+        """
+        possible = term.possible_activations()
+        own: Activation | None = term.activation
+        if own is None:
+            return given if given in possible else possible[0]
+        if self.activation is None or given == self.activation:
+            return own
+        if given not in possible:
+            words = " or ".join(map(repr, possible))
+            raise ValueError(
+                f"activation must be {words} for the term {term.name!r}, got {given!r}"
+            )
+        return given
 
     @property
     def moments(self) -> frozenset[float]:
@@ -124,15 +152,23 @@ class CompoundLoss(SegmentationLoss):
             for name, weight in zip(self.term_names, self._schedules, strict=True)
         ]
         active = [term for term, weight in zip(self._terms(), weights, strict=True) if weight]
-        moments = _union(active)
-        if moments and statistics is None:
-            errors = any(term.needs_errors for term in active)
-            statistics = region_statistics(batch, moments, errors=errors)
+        under: dict[Activation, list[SegmentationLoss]] = {}
+        for term in active:
+            under.setdefault(self.activation_of(term, batch.activation), []).append(term)
+        batches = {activation: batch.under(activation) for activation in under}
+        known = {} if statistics is None else {batch.activation: statistics}
+        for activation, terms in under.items():
+            moments = _union(terms)
+            if moments and activation not in known:
+                errors = any(term.needs_errors for term in terms)
+                known[activation] = region_statistics(batches[activation], moments, errors=errors)
         values = {}
         for name, term, weight in zip(self.term_names, self._terms(), weights, strict=True):
             if weight:
-                value = term.value(batch, reduction=reduction, statistics=statistics)
-                values[name] = weight * value
+                activation = self.activation_of(term, batch.activation)
+                values[name] = weight * term.value(
+                    batches[activation], reduction=reduction, statistics=known.get(activation)
+                )
             else:
                 values[name] = connected(nothing_of(batch.logits), term)
         return values
@@ -178,11 +214,6 @@ def _is_list(value: object) -> bool:
     except TypeError:
         return False
     return not isinstance(value, (str, bytes, Mapping))
-
-
-def _common_activations(terms: Sequence[SegmentationLoss]) -> tuple[Activation, ...]:
-    possible = [term.possible_activations() for term in terms]
-    return tuple(word for word in possible[0] if all(word in words for words in possible))
 
 
 def _union(terms: Sequence[SegmentationLoss]) -> frozenset[float]:
