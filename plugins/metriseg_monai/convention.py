@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
@@ -10,7 +11,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as nnf
 
-from metriseg import Batch, Convention, RegionStatistics, validation
+from metriseg import (
+    Batch,
+    Convention,
+    JaccardLoss,
+    PowerDiceLoss,
+    PowerJaccardLoss,
+    RegionLoss,
+    RegionStatistics,
+    validation,
+)
 from metriseg.batch import Activation
 from metriseg.binding import keyword
 from metriseg.options import Reduction
@@ -42,8 +52,9 @@ class MonaiConvention(Convention):
         "class_weight": "say 'weight'",
         "per_image": "say 'batch': batch=True takes the sums over the batch",
         "smooth": "say 'smooth_nr' and 'smooth_dr'",
-        "jaccard": "that is a loss of its own: JaccardLoss",
-        "squared_pred": "PowerDiceLoss(power=2) has squared probabilities in its denominator",
+        "jaccard": "that is a loss of its own: JaccardLoss (and DiceLoss(jaccard=True))",
+        "squared_pred": "PowerDiceLoss(power=2) squares probabilities in its denominator, so does"
+        " DiceLoss(squared_pred=True)",
         "soft_label": "soft targets need no flag",
     }
 
@@ -291,6 +302,121 @@ them:
         return value.reshape(*value.shape, *spatial) if value.ndim else value
 
 
+class DiceConvention(TableConvention):
+    """MONAI's Dice is four overlaps in one: squared or not, of the sum or of the union."""
+
+    note = f"""{TableConvention.note}\
+    squared_pred: True squares prediction and target in the denominator: PowerDiceLoss(power=2).
+    jaccard: True divides twice the overlap by twice the union, where ``smooth_nr`` and
+        ``smooth_dr`` count half as much as in JaccardLoss.
+"""
+    foreign_words: ClassVar[Mapping[str, str]] = {
+        word: hint
+        for word, hint in TableConvention.foreign_words.items()
+        if word not in ("jaccard", "squared_pred")
+    }
+
+    @classmethod
+    def constructor_parameters(
+        cls, core: Mapping[str, inspect.Parameter]
+    ) -> Mapping[str, inspect.Parameter]:
+        words = dict(super().constructor_parameters(core))
+        for name in ("squared_pred", "jaccard"):
+            words[name] = keyword(name, False, "bool")
+        return words
+
+    @classmethod
+    def translate(
+        cls, arguments: dict[str, Any], core: Mapping[str, inspect.Parameter]
+    ) -> dict[str, Any]:
+        for name in ("squared_pred", "jaccard"):
+            validation.flag(name, arguments[name])
+        return super().translate(arguments, core)
+
+    def adopt(self, arguments: Mapping[str, Any]) -> None:
+        super().adopt(arguments)
+        squared, union = arguments["squared_pred"], arguments["jaccard"]
+        upper, lower = self.smooth_pair
+        smooth = (upper / 2, lower / 2) if union else (upper, lower)
+        overlap: RegionLoss | None = None
+        if union:
+            overlap = (
+                PowerJaccardLoss(2.0, smooth=smooth) if squared else JaccardLoss(smooth=smooth)
+            )
+        elif squared:
+            overlap = PowerDiceLoss(2.0, smooth=smooth)
+        # in a tuple: it is no module of this one
+        self._overlap = (overlap,)
+
+    @property
+    def moments(self) -> frozenset[float]:
+        overlap = self._overlap[0]
+        return super().moments if overlap is None else overlap.moments
+
+    def from_statistics(self, s: RegionStatistics) -> Tensor:
+        overlap = self._overlap[0]
+        return super().from_statistics(s) if overlap is None else overlap.from_statistics(s)
+
+
+class DiceSumConvention(DiceConvention):
+    """Dice and a loss of voxels, whose activation MONAI doesn't leave to the user."""
+
+    @classmethod
+    def translate(
+        cls, arguments: dict[str, Any], core: Mapping[str, inspect.Parameter]
+    ) -> dict[str, Any]:
+        if arguments["other_act"] is not None:
+            raise ValueError(
+                f"other_act would be for the Dice part of {cls.__name__} alone: say softmax=True or"
+                " sigmoid=True, or add a DiceLoss(other_act=…) and a loss of voxels in a"
+                " CompoundLoss"
+            )
+        return super().translate(arguments, core)
+
+    @abc.abstractmethod
+    def voxel_activation(self, batch: Batch) -> Activation:
+        """What makes probabilities of raw scores for the loss of voxels."""
+
+    def pixel_values(self, batch: Batch, s: RegionStatistics) -> Tensor:
+        return super().pixel_values(self._for_voxels(batch), s)
+
+    def pixel_mass(self, batch: Batch) -> Tensor:
+        return super().pixel_mass(self._for_voxels(batch))
+
+    def _for_voxels(self, batch: Batch) -> Batch:
+        if batch.activation == "identity":
+            return batch
+        return batch.under(self.voxel_activation(batch))
+
+
+class DiceCEConvention(DiceSumConvention):
+    """The cross-entropy is of exclusive classes wherever there are several channels."""
+
+    note = f"""{DiceConvention.note}
+As in MONAI the cross-entropy is that of exclusive classes, also with ``sigmoid=True``, which then
+concerns the Dice part; with one channel it is the binary one.
+"""
+
+    def voxel_activation(self, batch: Batch) -> Activation:
+        return "sigmoid" if batch.num_classes == 1 else "softmax"
+
+
+class DiceFocalConvention(DiceSumConvention):
+    """The focal loss asks a question a channel, and leaves out what Dice leaves out."""
+
+    note = f"""{DiceConvention.note}
+As in MONAI the focal loss asks a yes-or-no question a channel, also with ``softmax=True``, which
+then concerns the Dice part; ``include_background=False`` concerns both.
+"""
+
+    @property
+    def background_of_pixels(self) -> bool:
+        return self.include_background
+
+    def voxel_activation(self, batch: Batch) -> Activation:
+        return "sigmoid"
+
+
 class CompoundConvention(MonaiConvention):
     """The words are those of the terms; whoever wants to see the terms' values observes."""
 
@@ -300,7 +426,8 @@ In MONAI
 {_CALL}
 
 ``terms`` are losses of this package, ``[{{"_target_": "metriseg_monai.DiceLoss", …}}, …]``, each
-with its own words; they must agree about the activation, ``to_onehot_y`` and ``ignore_index``.
+with its own words, and its own activation; they must agree about ``to_onehot_y``, ``ignore_index``
+and ``other_act``.
 :class:`metriseg_monai.handlers.CompoundLossHandler` moves the schedules on and shows the terms'
 values in the log.
 """

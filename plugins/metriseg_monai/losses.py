@@ -6,6 +6,9 @@ import metriseg as core
 from metriseg.binding import refuse_missing
 from metriseg_monai.convention import (
     CompoundConvention,
+    DiceCEConvention,
+    DiceConvention,
+    DiceFocalConvention,
     FocalConvention,
     PixelConvention,
     TableConvention,
@@ -17,6 +20,9 @@ UNSUPPORTED: dict[str, str] = {}
 _pixel = core.binder(PixelConvention, __name__)
 _focal = core.binder(FocalConvention, __name__)
 _table = core.binder(TableConvention, __name__)
+_dice = core.binder(DiceConvention, __name__)
+_dice_ce = core.binder(DiceCEConvention, __name__)
+_dice_focal = core.binder(DiceFocalConvention, __name__)
 _compound = core.binder(CompoundConvention, __name__)
 
 CrossEntropyLoss = _pixel(core.CrossEntropyLoss)
@@ -25,7 +31,7 @@ TopKLoss = _pixel(core.TopKLoss)
 DistanceMapCrossEntropyLoss = _pixel(core.DistanceMapCrossEntropyLoss)
 MimeLoss = _pixel(core.MimeLoss)
 NegativeMimeLoss = _pixel(core.NegativeMimeLoss)
-DiceLoss = _table(core.DiceLoss)
+DiceLoss = _dice(core.DiceLoss)
 JaccardLoss = _table(core.JaccardLoss)
 PowerJaccardLoss = _table(core.PowerJaccardLoss)
 TverskyLoss = _table(core.TverskyLoss)
@@ -53,8 +59,8 @@ HausdorffErosionLoss = _pixel(core.HausdorffErosionLoss)
 HausdorffConvolutionLoss = _pixel(core.HausdorffConvolutionLoss)
 ActiveBoundaryLoss = _pixel(core.ActiveBoundaryLoss)
 CompoundLoss = _compound(core.CompoundLoss)
-DiceCELoss = _table(core.DiceCELoss)
-DiceFocalLoss = _table(core.DiceFocalLoss)
+DiceCELoss = _dice_ce(core.DiceCELoss)
+DiceFocalLoss = _dice_focal(core.DiceFocalLoss)
 ComboLoss = _table(core.ComboLoss)
 ExponentialLogarithmicLoss = _table(core.ExponentialLogarithmicLoss)
 UnifiedFocalLoss = _table(core.UnifiedFocalLoss)
