@@ -75,7 +75,7 @@ def one_hot(target: Tensor, classes: int = 4) -> Tensor:
 def test_a_loss_from_a_config_is_the_loss_of_the_core(name: str, spatial: tuple[int, ...]) -> None:
     """MONAI's defaults are the core's, so both give the same number for the same question.
 
-    But for its DiceFocalLoss, whose focal part asks a question a channel whatever Dice's activation.
+    But for its DiceFocalLoss, whose focal part asks a question a channel.
     What comes in has metadata and float labels; what goes out is a plain scalar with a gradient.
     """
     if len(spatial) not in CATALOGUE[name].spatial_dimensions:
