@@ -224,7 +224,7 @@ def test_groups_are_the_same_in_training_and_at_inference_and_for_every_batch() 
             lambda: UNet(3, 2, normalization="layer"),
             "normalization must be one of 'batch', 'group', got 'layer'",
         ),
-        (lambda: UNet(3, 2, coordinates="xy"), "coordinates must be one of True, False"),
+        (lambda: UNet(3, 2, coordinates="xy"), "coordinates must be True or False"),
     ],
 )
 def test_arguments_outside_their_domains(make: Callable[[], Any], words: str) -> None:
