@@ -43,14 +43,17 @@ def refuse_words(
     for name in given:
         if name in allowed:
             continue
-        if synonyms and name in synonyms:
-            hint = f": {synonyms[name]}"
-        else:
-            near = difflib.get_close_matches(name, list(allowed), n=1, cutoff=0.5)
-            hint = f": did you mean '{near[0]}'?" if near else ""
+        synonym = (synonyms or {}).get(name)
+        hint = f": {synonym}" if synonym is not None else nearest(name, allowed)
         raise UnknownArgumentError(
             f"{owner} has no argument '{name}'{hint} (it takes {', '.join(allowed) or 'none'})"
         )
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A question after the known word that resembles this one most; nothing where none does."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f": did you mean '{near[0]}'?" if near else ""
 
 
 def one_of(name: str, value: object, allowed: Collection[object]) -> None:

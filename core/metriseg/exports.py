@@ -56,10 +56,11 @@ def lazy_exports(
 
 def declared(module: Any) -> Sequence[str]:
     """A module's ``__all__``; of a package that gathers those of its modules, what it gathered."""
-    public = [
+    if "__all__" in vars(module):
+        listed: Sequence[str] = module.__all__
+        return listed
+    return [
         name
         for name, value in vars(module).items()
         if not name.startswith("_") and not inspect.ismodule(value)
     ]
-    found: Sequence[str] = getattr(module, "__all__", public)
-    return found

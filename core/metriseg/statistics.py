@@ -177,14 +177,12 @@ class _RegionSums(torch.autograd.Function):
                 predicted[:, rows],
                 targeted[:, rows],
                 None if soft else p_true[rows, :, columns],
+                (missed[rows], claimed[rows], rejected[rows]) if errors else None,
+                None if soft or short is None else short[rows, :, columns],
                 tile,
                 powers,
                 activation,
             )
-            if short is not None:
-                left = None if soft else short[rows, :, columns]
-                sums = missed[rows], claimed[rows], rejected[rows]
-                _add_errors(sums, left, tile, activation)
         _, target, weight = _flat(logits, target, weight)
         if not soft:
             for k, q in enumerate(powers):
@@ -229,6 +227,8 @@ def _add_tile(
     predicted: Tensor,
     targeted: Tensor,
     p_true: Tensor | None,
+    errors: tuple[Tensor, Tensor, Tensor] | None,
+    short: Tensor | None,
     tile: Tile,
     powers: tuple[float, ...],
     activation: Activation,
@@ -244,15 +244,20 @@ def _add_tile(
         if p_true is None:
             overlap[k] += (p_power * t).sum(2)
             targeted[k] += _weighted(_power(t, q), w).sum(2)
+    if errors is not None:
+        _add_errors(errors, short, p, tile, activation)
 
 
 def _add_errors(
-    sums: tuple[Tensor, Tensor, Tensor], short: Tensor | None, tile: Tile, activation: Activation
+    sums: tuple[Tensor, Tensor, Tensor],
+    short: Tensor | None,
+    p: Tensor,
+    tile: Tile,
+    activation: Activation,
 ) -> None:
     """Add a tile's differences; of labels only keep what p is short of 1 at the label."""
     missed, claimed, rejected = sums
     z, t, w = tile
-    p = _activate(z, w, activation)
     left = _short_of_one(z, w, p, activation)
     if short is None:
         missed += _weighted(left * t, w).sum(2)

@@ -8,7 +8,6 @@ accelerator, where they would wait for the device, only under :func:`debug`.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import math
 import operator
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from torch import Tensor
 from metriseg.arguments import UnknownArgumentError as UnknownArgumentError
 from metriseg.arguments import flag as flag
 from metriseg.arguments import label as label
+from metriseg.arguments import nearest as nearest
 from metriseg.arguments import number as number
 from metriseg.arguments import one_of as one_of
 from metriseg.arguments import optional as optional
@@ -187,11 +187,10 @@ def map_names(maps: object) -> None:
     """A map that no loss reads would be lost without a word."""
     for name in maps if isinstance(maps, Mapping) else ():
         if name not in KNOWN_MAPS:
-            near = difflib.get_close_matches(str(name), sorted(KNOWN_MAPS), n=1, cutoff=0.5)
-            hint = f": did you mean '{near[0]}'?" if near else ""
+            known = sorted(KNOWN_MAPS)
             raise ValueError(
-                f"maps: no loss reads a map {name!r}{hint} (they read"
-                f" {', '.join(sorted(KNOWN_MAPS))})"
+                f"maps: no loss reads a map {name!r}{nearest(str(name), known)} (they read"
+                f" {', '.join(known)})"
             )
 
 

@@ -15,11 +15,9 @@ from metriseg import (
     Batch,
     Convention,
     RegionStatistics,
-    SegmentationLoss,
     TableLoss,
     validation,
 )
-from metriseg.batch import Activation
 from metriseg.binding import keyword
 from metriseg.composition import argument_types
 from metriseg.losses.combination import CombinedLoss
@@ -110,7 +108,7 @@ regions of that category: the mean over regions becomes a weighted mean, or, for
             raise ValueError("reduction must be 'mean' or 'sum' in a head, got 'none'")
         given = self.arguments()
         if given["activation"] is None:
-            self.activation = _first_possible(self, activation)
+            self.activation = self.fitting_activation(activation)
         if smooth is not None and "smooth" in given and given["smooth"] is None:
             self.smooth = smooth
         if categories is not None and self.class_weight is not None:
@@ -140,7 +138,7 @@ regions of that category: the mean over regions becomes a weighted mean, or, for
         return self.compute(
             logits,
             target,
-            activation=self.activation or _first_possible(self, ACTIVATION_WITHOUT_A_HEAD),
+            activation=self.activation or self.fitting_activation(ACTIVATION_WITHOUT_A_HEAD),
             ignore_index=ignore_index,
             weight=weight,
             maps=maps,
@@ -222,12 +220,6 @@ the head. Schedules count iterations."""
             get_event_storage().put_scalar(
                 f"{self.log_as}/{name}", self.loss_weight * value.detach()
             )
-
-
-def _first_possible(loss: SegmentationLoss, activation: Activation) -> Activation:
-    """The activation, if the loss has a meaning under it, else the loss's first."""
-    possible = loss.possible_activations()
-    return activation if activation in possible else possible[0]
 
 
 def _plain(value: Any) -> Any:

@@ -170,8 +170,7 @@ Further arguments:
 
     def _activation_for(self, pred: Tensor) -> Activation:
         usual: Activation = "sigmoid" if pred.shape[1] == 1 else "softmax"
-        possible = self.possible_activations()
-        return self.activation or (usual if usual in possible else possible[0])
+        return self.activation or self.fitting_activation(usual)
 
     def _refuse_pixel_values_of_tables(self, override: Reduction | None) -> None:
         for loss in self.modules():

@@ -119,7 +119,7 @@ class SegmentationLoss(nn.Module, abc.ABC):
         )
         self.reduction = chosen["reduction"]
         self._exact: dict[str, Any] = {}
-        self._looked_at: set[tuple[torch.device, str]] = set()
+        self._looked_at: set[torch.device] = set()
         self.keep_numbers("class_weight", validation.class_weights(chosen["class_weight"]))
 
     def keep_numbers(self, name: str, exact: Tensor | None) -> None:
@@ -139,6 +139,11 @@ class SegmentationLoss(nn.Module, abc.ABC):
     def possible_activations(self) -> tuple[Activation, ...]:
         """Those under which this very loss has a meaning."""
         return self.activations
+
+    def fitting_activation(self, usual: Activation) -> Activation:
+        """The usual one, if the loss has a meaning under it, else its first."""
+        possible = self.possible_activations()
+        return usual if usual in possible else possible[0]
 
     @property
     def name(self) -> str:
@@ -218,10 +223,10 @@ class SegmentationLoss(nn.Module, abc.ABC):
 
         Raw scores in their place would train, and badly, without a word.
         """
-        seen = (logits.device, activation) in self._looked_at or torch.compiler.is_compiling()
+        seen = logits.device in self._looked_at or torch.compiler.is_compiling()
         if activation != "identity" or seen:
             return contextlib.nullcontext()
-        self._looked_at.add((logits.device, activation))
+        self._looked_at.add(logits.device)
         return validation.debug()
 
     def value(

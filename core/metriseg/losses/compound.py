@@ -104,12 +104,12 @@ class CompoundLoss(SegmentationLoss):
         Raises:
             ValueError: for an activation under which the term has no meaning.
         """
-        possible = term.possible_activations()
         own: Activation | None = term.activation
         if own is None:
-            return given if given in possible else possible[0]
+            return term.fitting_activation(given)
         if self.activation is None or given == self.activation:
             return own
+        possible = term.possible_activations()
         if given not in possible:
             words = " or ".join(map(repr, possible))
             raise ValueError(

@@ -7,7 +7,6 @@ are pure numbers or nats, so that those of images of different sizes average.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -207,8 +206,7 @@ def _names(metrics: Any) -> tuple[str, ...]:
 def _hint(name: Any) -> str:
     if f"normalized_{name}" in SCORES:
         return f", which grows with the image: did you mean 'normalized_{name}'?"
-    near = difflib.get_close_matches(str(name), SCORES, n=1, cutoff=0.5)
-    return f": did you mean '{near[0]}'?" if near else ""
+    return arguments.nearest(str(name), SCORES)
 
 
 def _label_map(name: str, labels: Any) -> NDArray[Any]:

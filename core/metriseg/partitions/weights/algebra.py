@@ -110,11 +110,10 @@ class WeightSum(RegionWeight):
 
 
 @dataclass(frozen=True)
-class WeightMultiple(RegionWeight):
-    r"""A positive multiple of a weight: a metric when the weight is."""
+class _OfOneWeight(RegionWeight):
+    """What is made of one weight, and a metric when that is."""
 
     weight: RegionWeight
-    factor: float
 
     @property
     def is_metric(self) -> bool:
@@ -123,6 +122,13 @@ class WeightMultiple(RegionWeight):
     @property
     def root_is_metric(self) -> bool:
         return self.weight.root_is_metric
+
+
+@dataclass(frozen=True)
+class WeightMultiple(_OfOneWeight):
+    r"""A positive multiple of a weight: a metric when the weight is."""
+
+    factor: float
 
     def cells(self, table: Table) -> NDArray[np.float64]:
         return self.factor * self.weight.cells(table)
@@ -132,19 +138,10 @@ class WeightMultiple(RegionWeight):
 
 
 @dataclass(frozen=True)
-class WeightOfMeasure(RegionWeight):
+class WeightOfMeasure(_OfOneWeight):
     """A weight on one measure of several: a metric where that measure is above 0 everywhere."""
 
-    weight: RegionWeight
     index: int
-
-    @property
-    def is_metric(self) -> bool:
-        return self.weight.is_metric
-
-    @property
-    def root_is_metric(self) -> bool:
-        return self.weight.root_is_metric
 
     def cells(self, table: Table) -> NDArray[np.float64]:
         part = table.measure(self.index)
