@@ -19,6 +19,7 @@ from metriseg.batch import Activation
 Reduction = Literal["mean", "sum", "none"]
 ClassWeight = Sequence[float] | Tensor | None
 Classes = Literal["all", "present"]
+Overlap = Literal["product", "minimum"]
 
 
 class PredictionOptions(TypedDict, total=False):
@@ -83,7 +84,19 @@ class StatisticsOptions(PerImageOption, total=False):
     sync: bool
 
 
-class RegionOptions(SmoothOption, ClassesOption, StatisticsOptions, LossOptions, total=False):
+class OverlapOption(TypedDict, total=False):
+    """What prediction and truth have in common."""
+
+    overlap: Overlap
+
+
+class PowerOptions(SmoothOption, ClassesOption, StatisticsOptions, LossOptions, total=False):
+    """What region losses take whose sums are of powers."""
+
+
+class RegionOptions(
+    SmoothOption, OverlapOption, ClassesOption, StatisticsOptions, LossOptions, total=False
+):
     """What most region losses take: :class:`~metriseg.losses.base.RegionLoss`."""
 
 

@@ -15,6 +15,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from metriseg.batch import Activation, Batch, exact_backward, full_precision
+from metriseg.options import Overlap
 
 __all__ = ["RegionStatistics", "region_statistics"]
 
@@ -36,7 +37,8 @@ class RegionStatistics(NamedTuple):
     With p the probability, t the target and w the weight of a pixel, every entry is ``(G, C)``:
 
     Attributes:
-        overlap: q -> sum of w p^q t.
+        overlap: q -> sum of w p^q t; or of w min(p, t), of which ``missed`` and the others are then
+            the differences.
         predicted: q -> sum of w p^q.
         target: q -> sum of w t^q (differs from the sum of w t only for soft labels).
         count: sum of w, the same for every class.
@@ -106,6 +108,7 @@ def region_statistics(
     *,
     per_image: bool = True,
     errors: bool = False,
+    overlap: Overlap = "product",
 ) -> RegionStatistics:
     """The sums of powers of probability and target that region losses are made of.
 
@@ -117,6 +120,8 @@ def region_statistics(
         moments: the exponents q > 0 for which the sums are wanted.
         per_image: a group an image (``G = N``) or one group for the batch (``G = 1``).
         errors: whether ``missed``, ``claimed`` and ``rejected`` are wanted; moment 1 must be.
+        overlap: "product", p t, or "minimum", min(p, t), which is p t of hard labels; for the
+            moment 1 alone.
 
     Returns:
         Statistics with a gradient to the logits through ``overlap``, ``predicted`` and the errors.
@@ -133,16 +138,19 @@ def region_statistics(
         raise ValueError(f"moments must be exponents above zero, got {tuple(moments)}")
     if errors and 1.0 not in powers:
         raise ValueError(f"moments must have 1 among them with errors=True, got {tuple(moments)}")
+    if overlap == "minimum" and powers != (1.0,):
+        raise ValueError(f"moments must be (1,) with overlap='minimum', got {tuple(moments)}")
+    least = overlap == "minimum" and not batch.has_labels
     with full_precision(batch.logits):
         sums = _RegionSums.apply(
-            batch.logits, batch.target, batch.weight, powers, batch.activation, errors
+            batch.logits, batch.target, batch.weight, powers, batch.activation, errors, least
         )
-    overlap, predicted, target, count, *differences = sums
+    common, predicted, target, count, *differences = sums
     statistics = RegionStatistics(
-        dict(zip(powers, overlap.unbind(), strict=True)),
+        dict(zip(powers, common.unbind(), strict=True)),
         dict(zip(powers, predicted.unbind(), strict=True)),
         dict(zip(powers, target.unbind(), strict=True)),
-        count.unsqueeze(1).expand_as(overlap[0]),
+        count.unsqueeze(1).expand_as(common[0]),
         *(differences if errors else ()),
     )
     return statistics if per_image else statistics.pooled()
@@ -160,9 +168,10 @@ class _RegionSums(torch.autograd.Function):
         powers: tuple[float, ...],
         activation: Activation,
         errors: bool,
+        least: bool,
     ) -> tuple[Tensor, ...]:
         ctx.save_for_backward(logits, target, weight)
-        ctx.powers, ctx.activation, ctx.errors = powers, activation, errors
+        ctx.powers, ctx.activation, ctx.errors, ctx.least = powers, activation, errors, least
         images, classes, pixels = logits.shape[0], logits.shape[1], math.prod(logits.shape[2:])
         overlap = logits.new_zeros(len(powers), images, classes)
         predicted, targeted = torch.zeros_like(overlap), torch.zeros_like(overlap)
@@ -182,6 +191,7 @@ class _RegionSums(torch.autograd.Function):
                 tile,
                 powers,
                 activation,
+                least,
             )
         _, target, weight = _flat(logits, target, weight)
         if not soft:
@@ -218,8 +228,9 @@ class _RegionSums(torch.autograd.Function):
                 ctx.powers,
                 (grad_overlap[:, rows], grad_predicted[:, rows]),
                 ctx.activation,
+                ctx.least,
             )
-        return grad.view(logits.shape), None, None, None, None, None
+        return grad.view(logits.shape), None, None, None, None, None, None
 
 
 def _add_tile(
@@ -232,6 +243,7 @@ def _add_tile(
     tile: Tile,
     powers: tuple[float, ...],
     activation: Activation,
+    least: bool,
 ) -> None:
     """Add a tile to the sums; of labels only keep p at the label, summed when all tiles are."""
     z, t, w = tile
@@ -242,10 +254,11 @@ def _add_tile(
         p_power = _weighted(_power(p, q), w)
         predicted[k] += p_power.sum(2)
         if p_true is None:
-            overlap[k] += (p_power * t).sum(2)
+            common = _weighted(torch.minimum(p, t), w) if least else p_power * t
+            overlap[k] += common.sum(2)
             targeted[k] += _weighted(_power(t, q), w).sum(2)
     if errors is not None:
-        _add_errors(errors, short, p, tile, activation)
+        _add_errors(errors, short, p, tile, activation, least)
 
 
 def _add_errors(
@@ -254,12 +267,18 @@ def _add_errors(
     p: Tensor,
     tile: Tile,
     activation: Activation,
+    least: bool,
 ) -> None:
     """Add a tile's differences; of labels only keep what p is short of 1 at the label."""
     missed, claimed, rejected = sums
     z, t, w = tile
     left = _short_of_one(z, w, p, activation)
-    if short is None:
+    if least:
+        # t - p from what both are short of 1: that of p has its digits
+        missed += _weighted((left - (1 - t)).clamp(min=0), w).sum(2)
+        claimed += _weighted((p - t).clamp(min=0), w).sum(2)
+        rejected += _weighted(torch.minimum(left, 1 - t), w).sum(2)
+    elif short is None:
         missed += _weighted(left * t, w).sum(2)
         claimed += _weighted(p * (1 - t), w).sum(2)
         rejected += _weighted(left * (1 - t), w).sum(2)
@@ -285,13 +304,14 @@ def _write_gradient(
     powers: tuple[float, ...],
     grads: tuple[Tensor, Tensor],
     activation: Activation,
+    least: bool,
 ) -> None:
     """The gradient of a tile, into its place (in a function: what it needs dies with it)."""
     z, t, w = tile
     # the place of the gradient holds p for the time being, unless derivatives of it are wanted
     spare = None if torch.is_grad_enabled() or torch.compiler.is_compiling() else out
     p = _activate(z, w, activation, spare)
-    slope = _weighted(_slope_against_p(p, t, powers, *grads, activation), w)
+    slope = _weighted(_slope_against_p(p, t, powers, *grads, activation, least), w)
     if activation == "identity":
         out.copy_(slope)
         return
@@ -309,6 +329,7 @@ def _slope_against_p(
     grad_overlap: Tensor,
     grad_predicted: Tensor,
     activation: Activation,
+    least: bool,
 ) -> Tensor:
     """The derivative against p, multiplied by p unless p itself is the input.
 
@@ -321,7 +342,9 @@ def _slope_against_p(
         on_all = own(p, q) * grad_predicted[k].unsqueeze(2)
         slope = on_all if slope is None else slope + on_all
         if t.is_floating_point():
-            slope = slope + own(p, q) * t * grad_overlap[k].unsqueeze(2)
+            # of the minimum, whose slope halfway, at p = t, is between those of both sides
+            share = (1 - torch.sign(p - t)) / 2 if least else t
+            slope = slope + own(p, q) * share * grad_overlap[k].unsqueeze(2)
         else:
             on_true = own(p.gather(1, t), q) * grad_overlap[k].unsqueeze(2).expand(
                 -1, -1, t.shape[2]

@@ -78,7 +78,7 @@ def test_the_signature_is_composed() -> None:
     """Own parameters, then those of the typed dictionary, keyword-only, in its order."""
     words = inspect.signature(OchiaiLoss).parameters
     assert list(words) == [
-        *("exponent", "smooth", "classes", "per_image", "sync"),
+        *("exponent", "smooth", "overlap", "classes", "per_image", "sync"),
         *("activation", "ignore_index", "class_weight", "include_background", "reduction"),
     ]
     assert words["exponent"].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD

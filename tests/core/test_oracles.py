@@ -223,6 +223,13 @@ KERNEL = {"type": "KernelSegments", "frequencies": 3, "bandwidth": 2.0, "seed": 
 HYPERPARAMETERS: list[tuple[str, dict[str, Any]]] = [
     ("CrossEntropyLoss", {"normalize": "weights", "class_weight": CLASS_WEIGHT}),
     ("CrossEntropyLoss", {"normalize": "weights", "include_background": False}),
+    ("CrossEntropyLoss", {"label_smoothing": 0.1, "class_weight": CLASS_WEIGHT}),
+    (
+        "CrossEntropyLoss",
+        {"label_smoothing": 1.0, "normalize": "weights", "class_weight": CLASS_WEIGHT},
+    ),
+    ("CrossEntropyLoss", {"label_smoothing": 0.3, "include_background": False}),
+    ("FocalLoss", {"gamma": 1.0, "alpha": [0.2, 1.0, 0.0, 3.0]}),
     ("FocalLoss", {"gamma": 0.0}),
     ("FocalLoss", {"gamma": 0.5}),
     ("FocalLoss", {"gamma": 1.0, "alpha": 0.25}),
@@ -275,6 +282,18 @@ HYPERPARAMETERS: list[tuple[str, dict[str, Any]]] = [
     ("TripletLoss", {"samples": 15}),
     ("TverskyLoss", {"fp_weight": 0.0, "fn_weight": 1.0}),
     ("TverskyLoss", {"fp_weight": 1.0, "fn_weight": 1.0}),
+    ("DiceLoss", {"overlap": "minimum", "smooth": 0.0}),
+    ("JaccardLoss", {"overlap": "minimum", "per_image": False}),
+    ("TverskyLoss", {"overlap": "minimum", "fp_weight": 0.2, "fn_weight": 0.9}),
+    ("LogCoshDiceLoss", {"overlap": "minimum"}),
+    ("FocalTverskyLoss", {"overlap": "minimum", "gamma": 2.0}),
+    ("GeneralizedDiceLoss", {"overlap": "minimum"}),
+    ("PenaltyGeneralizedDiceLoss", {"overlap": "minimum", "weighting": "uniform"}),
+    ("DiceCELoss", {"overlap": "minimum", "label_smoothing": 0.2}),
+    ("DiceFocalLoss", {"overlap": "minimum", "alpha": [0.2, 1.0, 0.0, 3.0]}),
+    ("ComboLoss", {"overlap": "minimum"}),
+    ("ExponentialLogarithmicLoss", {"overlap": "minimum"}),
+    ("UnifiedFocalLoss", {"overlap": "minimum"}),
     ("LogCoshDiceLoss", {"smooth": 0.0, "per_image": False}),
     ("PowerDiceLoss", {"power": 1.0}),
     ("PowerDiceLoss", {"power": 1.75, "per_image": True}),
@@ -316,6 +335,30 @@ HYPERPARAMETERS: list[tuple[str, dict[str, Any]]] = [
     ("PartitionLoss", {"segments": KERNEL, "density": "root", "include_background": False}),
     ("JaccardMetricLoss", {"form": "norms", "smooth": (0.5, 2.0), "per_image": False}),
 ]
+
+
+@pytest.mark.parametrize("pos_weight", [0.3, [0.2, 1.0, 0.0, 3.0]], ids=["one", "each"])
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.25])
+@pytest.mark.parametrize("name", ["CrossEntropyLoss", "DiceCELoss"])
+def test_positives_of_questions_weigh_more(
+    name: str, label_smoothing: float, pos_weight: float | list[float]
+) -> None:
+    """With class weights beside them; exclusive classes have no positives."""
+    entry = CATALOGUE[name]
+    words = {"pos_weight": pos_weight, "label_smoothing": label_smoothing}
+    for target in targets(entry):
+        assert_equals_oracle(
+            entry,
+            random_logits(4),
+            target,
+            activation="sigmoid",
+            class_weight=CLASS_WEIGHT,
+            **words,
+        )
+    with pytest.raises(ValueError, match=r"pos_weight is for yes-or-no questions .* 4 exclusive"):
+        entry.build(**words)(random_logits(4), random_labels(4))
+    with pytest.raises(ValueError, match="pos_weight must be one number or one for each of the 2"):
+        entry.build(activation="sigmoid", pos_weight=[1, 2, 3])(random_logits(2), random_labels(2))
 
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid", "identity"])

@@ -241,3 +241,81 @@ def test_alpha_of_exclusive_classes_is_a_class_weight(soft: bool) -> None:
         FocalLoss(alpha=0.3)(logits, target),
         FocalLoss(class_weight=[0.7, 0.3, 0.3, 0.3])(logits, target),
     )
+
+
+# ------------------------------------------------- smoothed labels, positives, alpha of every class
+
+
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("smoothing", [0.1, 1.0])
+def test_smoothed_labels_are_those_of_torch(smoothing: float, soft: bool) -> None:
+    """With class weights and ignored pixels; torch divides labels by the weights they met."""
+    logits = random_logits(4)
+    target = random_soft_labels(4) if soft else random_labels(4, ignore=0.2)
+    words = {} if soft else {"ignore_index": IGNORE}
+    torchs = torch.nn.CrossEntropyLoss(
+        torch.tensor(CLASS_WEIGHT, dtype=torch.float64), label_smoothing=smoothing, **words
+    )
+    ours = CrossEntropyLoss(
+        class_weight=CLASS_WEIGHT,
+        label_smoothing=smoothing,
+        normalize="pixels" if soft else "weights",
+        **words,
+    )
+    torch.testing.assert_close(ours(logits, target), torchs(logits, target))
+
+
+def test_positives_weigh_as_in_torch() -> None:
+    logits, target = random_logits(4), random_soft_labels(4, exclusive=False)
+    each = [0.2, 1.0, 0.5, 3.0]
+    column = torch.tensor(each, dtype=torch.float64).view(4, 1, 1)
+    torchs = torch.nn.BCEWithLogitsLoss(pos_weight=column)
+    ours = CrossEntropyLoss(activation="sigmoid", pos_weight=each)
+    torch.testing.assert_close(ours(logits, target), torchs(logits, target))
+    assert ours.arguments()["pos_weight"] == each
+
+
+def test_a_perfect_answer_to_a_smoothed_question() -> None:
+    """Label 1 smoothed by 0.2 is 0.9: at p = 0.9 the entropy of (0.9, 0.1), its minimum."""
+    loss = CrossEntropyLoss(activation="sigmoid", label_smoothing=0.2)
+    z = torch.tensor([[[math.log(9.0)]]], dtype=torch.float64, requires_grad=True)
+    value = loss(z, torch.tensor([[1]]))
+    value.backward()
+    assert value.item() == pytest.approx(-0.9 * math.log(0.9) - 0.1 * math.log(0.1))
+    assert z.grad.item() == pytest.approx(0.0, abs=1e-12)
+
+
+def test_alpha_of_every_class() -> None:
+    """Equal to class weights where classes are exclusive; negatives of questions weigh 1."""
+    logits, target = random_logits(4), random_labels(4)
+    alpha = [0.2, 1.0, 0.5, 3.0]
+    torch.testing.assert_close(
+        FocalLoss(alpha=alpha)(logits, target), FocalLoss(class_weight=alpha)(logits, target)
+    )
+    one = FocalLoss(alpha=[3.0], gamma=0.0, activation="sigmoid")
+    # at p = 1/2 a positive costs 3 ln 2, a negative ln 2
+    assert one(torch.zeros(1, 1, 2), torch.tensor([[0, 1]])).item() == pytest.approx(
+        2 * math.log(2)
+    )
+    with pytest.raises(ValueError, match="alpha must be a number, or one for each of the 4"):
+        FocalLoss(alpha=[1, 2])(logits, target)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"label_smoothing": 1.5}, "label_smoothing must be a finite number in"),
+        ({"label_smoothing": True}, "label_smoothing must be a number"),
+        ({"pos_weight": -1}, "pos_weight must be a finite number in"),
+        ({"pos_weight": [1, -1]}, "pos_weight must be finite and not negative"),
+        ({"balance": "image", "pos_weight": 2}, "balance='image' weighs positives itself"),
+        ({"balance": "image", "label_smoothing": 0.1}, "balance='image' weighs positives itself"),
+    ],
+)
+def test_bad_smoothing_and_weights(words: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        CrossEntropyLoss(activation="sigmoid", **words)
+    with pytest.raises(ValueError, match="alpha must be"):
+        FocalLoss(alpha=True)
+    with pytest.raises(ValueError, match="alpha must be"):
+        FocalLoss(alpha=[-1.0, 1.0])

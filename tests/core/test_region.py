@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from typing import Any
 
@@ -23,6 +24,7 @@ from metriseg import (
     TverskyLoss,
 )
 from metriseg import functional as F
+from metriseg.catalogue import CATALOGUE, Entry
 from reference.batches import random_labels, random_logits, random_soft_labels
 
 LOGITS, TARGET = random_logits(4), random_labels(4)
@@ -434,3 +436,74 @@ def test_in_a_compound() -> None:
 def test_names() -> None:
     assert metriseg.GeneralizedWassersteinDiceLoss().name == "generalized_wasserstein_dice"
     assert metriseg.LogCoshDiceLoss().name == "log_cosh_dice"
+
+
+# ----------------------------------------------------------- soft labels as their own minimum
+
+MINIMUM = [
+    entry
+    for entry in CATALOGUE.values()
+    if "overlap" in inspect.signature(entry.loss).parameters and entry.level != "compound"
+]
+
+
+@pytest.mark.parametrize("entry", MINIMUM, ids=lambda entry: entry.name)
+def test_soft_labels_cost_nothing_where_they_are_predicted(entry: Entry) -> None:
+    """Where p = t the minimum is p: the loss is 0, and no other p costs less.
+
+    The product makes a plain Dice loss of p = t = 1/2 one half.
+    """
+    t = random_soft_labels(4)
+    loss = entry.build(overlap="minimum", activation="identity", smooth=0.0)
+    assert loss(t, t).item() == pytest.approx(0.0, abs=1e-10)
+    assert entry.build(activation="identity", smooth=0.0)(t, t).item() > 0.05
+    for seed in range(20):
+        other = random_soft_labels(4, seed=seed + 10)
+        assert loss(0.9 * t + 0.1 * other, t).item() > 0
+
+
+@pytest.mark.parametrize("entry", MINIMUM, ids=lambda entry: entry.name)
+def test_of_hard_labels_both_overlaps_are_the_same(entry: Entry) -> None:
+    dense = torch.nn.functional.one_hot(TARGET, 4).movedim(-1, 1)
+    plain, least = entry.build(), entry.build(overlap="minimum")
+    for target in (TARGET, dense):
+        torch.testing.assert_close(least(LOGITS, target), plain(LOGITS, target))
+        torch.testing.assert_close(gradient(least, LOGITS, target), gradient(plain, LOGITS, target))
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid", "identity"])
+@pytest.mark.parametrize("errors", [False, True])
+def test_the_slope_of_the_minimum(activation: str, errors: bool) -> None:
+    """By finite differences, through the overlap and, where asked for, through the errors."""
+    target = random_soft_labels(3, exclusive=activation != "sigmoid")
+    z = random_logits(3)
+    z = (z.softmax(1) if activation == "identity" else z).requires_grad_()
+
+    def sums(logits: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        batch = metriseg.Batch.from_tensors(logits, target, activation=activation)
+        s = metriseg.region_statistics(batch, errors=errors, overlap="minimum")
+        return s.overlap[1.0], s.predicted[1.0], *s.errors
+
+    assert torch.autograd.gradcheck(sums, (z,))
+
+
+def test_terms_with_different_overlaps() -> None:
+    """Each term of a sum, also of a sum in a sum, has what it has alone."""
+    target = random_soft_labels(4)
+    terms = [DiceLoss(), TverskyLoss(overlap="minimum"), DiceLoss(overlap="minimum")]
+    expected = sum(term(LOGITS, target) for term in terms)
+    torch.testing.assert_close(CompoundLoss(terms)(LOGITS, target), expected)
+    nested = CompoundLoss([DiceLoss(), CompoundLoss(terms[:2])])
+    torch.testing.assert_close(
+        nested(LOGITS, target), 2 * terms[0](LOGITS, target) + terms[1](LOGITS, target)
+    )
+
+
+def test_the_minimum_is_of_sums_alone() -> None:
+    batch = metriseg.Batch.from_tensors(LOGITS, TARGET)
+    with pytest.raises(ValueError, match=r"moments must be \(1,\) with overlap='minimum'"):
+        metriseg.region_statistics(batch, {1.0, 2.0}, overlap="minimum")
+    with pytest.raises(ValueError, match="overlap must be one of 'product', 'minimum'"):
+        DiceLoss(overlap="sum")
+    with pytest.raises(ValueError, match="no argument 'overlap'"):
+        PowerDiceLoss(overlap="minimum")

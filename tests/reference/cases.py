@@ -26,7 +26,10 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
         {},
         {"normalize": "weights"},
         {"balance": "image", "activation": "sigmoid"},
+        {"label_smoothing": 0.2},
+        {"pos_weight": 3.0, "activation": "sigmoid"},
     ),
+    "DiceCELoss": ({}, {"label_smoothing": 0.2}, {"pos_weight": 0.5, "activation": "sigmoid"}),
     "FocalLoss": ({}, {"gamma": 0.0}, {"gamma": 0.5}, {"gamma": 4.0, "alpha": 0.25}),
     "TopKLoss": ({"percent": 30.0}, {"percent": 75.0}, {"threshold": 0.5}),
     "DistanceMapCrossEntropyLoss": ({}, {"map": "raw"}),
@@ -224,6 +227,8 @@ def _options(
         drawn["per_image"] = rng.random() < 0.5
     if rng.random() < 0.5:
         drawn["classes"] = rng.choice(["all", "present"])
+    if rng.random() < 0.3:
+        drawn["overlap"] = "minimum"
     if rng.random() < 0.3 and classes > 1:
         drawn["include_background"] = rng.random() < 0.5
     if rng.random() < 0.3:

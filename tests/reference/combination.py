@@ -10,6 +10,7 @@ import numpy as np
 
 from reference.oracle import (
     Array,
+    both,
     class_factors,
     cross_entropy,
     dice,
@@ -19,12 +20,14 @@ from reference.oracle import (
 )
 
 #: Arguments that only the region part has.
-REGION = ("smooth", "classes", "per_image", "include_background")
+REGION = ("smooth", "classes", "per_image", "include_background", "overlap")
+#: Arguments that only the pixel part has.
+PIXEL = ("normalize", "label_smoothing", "pos_weight")
 
 
 def _parts(policy: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The arguments of the region part and those of the pixel part."""
-    region = {name: value for name, value in policy.items() if name != "normalize"}
+    region = {name: value for name, value in policy.items() if name not in PIXEL}
     shared = {name: value for name, value in policy.items() if name not in REGION}
     return region, shared
 
@@ -76,7 +79,7 @@ def dice_focal(
     lambda_dice: float = 1.0,
     lambda_focal: float = 1.0,
     gamma: float = 2.0,
-    alpha: float | None = None,
+    alpha: float | list[float] | None = None,
     **policy,
 ) -> float:
     region, pixel = _parts(policy)
@@ -112,6 +115,7 @@ def exponential_logarithmic(
     gamma_ce: float = 0.3,
     frequencies: list[float] | None = None,
     smooth: float | tuple[float, float] = 1.0,
+    overlap: str = "product",
     exclusive: bool = True,
     **policy,
 ) -> float:
@@ -131,7 +135,8 @@ def exponential_logarithmic(
         keep = weights > 0
         p_c, t_c, weights = p_c[keep], t_c[keep], weights[keep]
         mass = sum(weights * p_c) + sum(weights * t_c) + lower
-        coefficient = 1.0 if mass == 0 else (2 * sum(weights * p_c * t_c) + upper) / mass
+        hits = sum(weights * both(p_c, t_c, overlap))
+        coefficient = 1.0 if mass == 0 else (2 * hits + upper) / mass
         return max(0.0, -math.log(max(coefficient, 1e-7))) ** gamma_dice
 
     on_pixels = _pixels(
@@ -156,6 +161,7 @@ def unified_focal(
     gamma: float = 0.5,
     form: str = "asymmetric",
     smooth: float | tuple[float, float] = 1e-5,
+    overlap: str = "product",
     exclusive: bool = True,
     **policy,
 ) -> float:
@@ -171,8 +177,8 @@ def unified_focal(
     def lifted(p_c: Array, t_c: Array, weights: Array, background: bool) -> float:
         keep = weights > 0
         p_c, t_c, weights = p_c[keep], t_c[keep], weights[keep]
-        tp = sum(weights * p_c * t_c)
-        fn, fp = sum(weights * (1 - p_c) * t_c), sum(weights * p_c * (1 - t_c))
+        common = both(p_c, t_c, overlap)
+        tp, fn, fp = (sum(weights * x) for x in (common, t_c - common, p_c - common))
         mass = tp + delta * fn + (1 - delta) * fp + lower
         index = 1.0 if mass == 0 else (tp + upper) / mass
         return max(0.0, 1 - index) ** (lifts[0] if background else lifts[1])

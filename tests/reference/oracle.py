@@ -88,24 +88,38 @@ def cross_entropy(
     include_background: bool = True,
     normalize: str = "pixels",
     balance: str | None = None,
+    label_smoothing: float = 0.0,
+    pos_weight: float | list[float] | None = None,
     reduction: str = "mean",
 ) -> float | Array:
+    classes = p.shape[1]
+    factors = class_factors(classes, class_weight, include_background)
+    included = classes - (not include_background)
     if balance == "image":
-        factors = class_factors(p.shape[1], class_weight, include_background)
-        return _balanced_cross_entropy(
-            p, t, w, factors, p.shape[1] - (not include_background), reduction
-        )
-    return focal(
-        p,
-        t,
-        w,
-        gamma=0.0,
-        exclusive=exclusive,
-        class_weight=class_weight,
-        include_background=include_background,
-        normalize=normalize,
-        reduction=reduction,
-    )
+        return _balanced_cross_entropy(p, t, w, factors, included, reduction)
+    answers = classes if exclusive else 2
+    prices = pos_weight if isinstance(pos_weight, list) else [pos_weight or 1.0] * classes
+
+    def cost(share: float, probability: float) -> float:
+        return -share * math.log(probability) if share > 0 else 0.0
+
+    def term(p_u: Array, t_u: Array) -> float:
+        value = 0.0
+        for c in range(classes):
+            smoothed = (1 - label_smoothing) * t_u[c] + label_smoothing / answers
+            value += factors[c] * prices[c] * cost(smoothed, p_u[c])
+            if not exclusive:
+                value += factors[c] * cost(1 - smoothed, 1 - p_u[c])
+        return value if exclusive else value / included
+
+    def met(t_u: Array) -> float:
+        if normalize == "pixels":
+            return 1.0
+        if exclusive:
+            return float(sum(f * x for f, x in zip(factors, t_u, strict=True)))
+        return sum(factors) / included
+
+    return pixel_loss(term, p, t, w, reduction=reduction, mass=met)
 
 
 def _balanced_cross_entropy(
@@ -175,23 +189,30 @@ def focal(
     w: Array,
     *,
     gamma: float = 2.0,
-    alpha: float | None = None,
+    alpha: float | list[float] | None = None,
     exclusive: bool = True,
     class_weight: list[float] | None = None,
     include_background: bool = True,
-    normalize: str = "pixels",
     reduction: str = "mean",
 ) -> float | Array:
     classes = p.shape[1]
     factors = class_factors(classes, class_weight, include_background)
     included = classes - (not include_background)
 
+    def shares(c: int) -> tuple[float, float]:
+        """What a positive and a negative of a class weigh."""
+        if alpha is None:
+            return 1.0, 1.0
+        if isinstance(alpha, list):
+            return alpha[c], 1.0
+        return (1 - alpha if exclusive and c == 0 else alpha), 1 - alpha
+
     def exclusive_term(p_u: Array, t_u: Array) -> float:
         value = 0.0
         for c in range(classes):
             if t_u[c] == 0:
                 continue
-            balance = 1.0 if alpha is None else (1 - alpha if c == 0 else alpha)
+            balance, _ = shares(c)
             fade = (1 - p_u[c]) ** gamma if gamma else 1.0
             value -= factors[c] * balance * t_u[c] * fade * math.log(p_u[c])
         return value
@@ -199,22 +220,15 @@ def focal(
     def question_term(p_u: Array, t_u: Array) -> float:
         value = 0.0
         for c in range(classes):
-            yes, no = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
+            yes, no = shares(c)
             q = 1 - p_u[c]
             on_yes = (q**gamma if gamma else 1.0) * math.log(p_u[c]) if t_u[c] > 0 else 0.0
             on_no = (p_u[c] ** gamma if gamma else 1.0) * math.log(q) if t_u[c] < 1 else 0.0
             value -= factors[c] * (yes * t_u[c] * on_yes + no * (1 - t_u[c]) * on_no)
         return value / included
 
-    def met(t_u: Array) -> float:
-        if normalize == "pixels":
-            return 1.0
-        if exclusive:
-            return float(sum(f * x for f, x in zip(factors, t_u, strict=True)))
-        return sum(factors) / included
-
     term = exclusive_term if exclusive else question_term
-    return pixel_loss(term, p, t, w, reduction=reduction, mass=met)
+    return pixel_loss(term, p, t, w, reduction=reduction)
 
 
 def mime(
@@ -320,20 +334,45 @@ def _sum(w: Array, values: Array) -> float:
     return float(sum(a * b for a, b in zip(w, values, strict=True) if a > 0))
 
 
-def dice(p: Array, t: Array, w: Array, *, exclusive: bool = True, **policy) -> float | Array:
-    return _region_loss(
-        lambda p, t, w: (2 * _sum(w, p * t), _sum(w, p) + _sum(w, t)), p, t, w, **policy
-    )
+def both(p: Array, t: Array, overlap: str) -> Array:
+    """What prediction and truth have in common at every pixel."""
+    if overlap == "product":
+        return p * t
+    return np.array([x if x < y else y for x, y in zip(p, t, strict=True)])
 
 
-def jaccard(p: Array, t: Array, w: Array, *, exclusive: bool = True, **policy) -> float | Array:
+def dice(
+    p: Array,
+    t: Array,
+    w: Array,
+    *,
+    overlap: str = "product",
+    exclusive: bool = True,
+    **policy,
+) -> float | Array:
     return _region_loss(
-        lambda p, t, w: (_sum(w, p * t), _sum(w, p) + _sum(w, t) - _sum(w, p * t)),
+        lambda p, t, w: (2 * _sum(w, both(p, t, overlap)), _sum(w, p) + _sum(w, t)),
         p,
         t,
         w,
         **policy,
     )
+
+
+def jaccard(
+    p: Array,
+    t: Array,
+    w: Array,
+    *,
+    overlap: str = "product",
+    exclusive: bool = True,
+    **policy,
+) -> float | Array:
+    def index(p: Array, t: Array, w: Array) -> tuple[float, float]:
+        common = _sum(w, both(p, t, overlap))
+        return common, _sum(w, p) + _sum(w, t) - common
+
+    return _region_loss(index, p, t, w, **policy)
 
 
 def power_jaccard(
@@ -366,19 +405,16 @@ def tversky(
     *,
     fp_weight: float = 0.3,
     fn_weight: float = 0.7,
+    overlap: str = "product",
     exclusive: bool = True,
     **policy,
 ) -> float | Array:
-    return _region_loss(
-        lambda p, t, w: (
-            _sum(w, p * t),
-            _sum(w, p * t) + fp_weight * _sum(w, p * (1 - t)) + fn_weight * _sum(w, (1 - p) * t),
-        ),
-        p,
-        t,
-        w,
-        **policy,
-    )
+    def index(p: Array, t: Array, w: Array) -> tuple[float, float]:
+        common = both(p, t, overlap)
+        hits = _sum(w, common)
+        return hits, hits + fp_weight * _sum(w, p - common) + fn_weight * _sum(w, t - common)
+
+    return _region_loss(index, p, t, w, **policy)
 
 
 def log_cosh_dice(
@@ -387,6 +423,7 @@ def log_cosh_dice(
     w: Array,
     *,
     smooth: float | tuple[float, float] = 1.0,
+    overlap: str = "product",
     exclusive: bool = True,
     **policy,
 ) -> float | Array:
@@ -394,7 +431,8 @@ def log_cosh_dice(
 
     def value(p_c: Array, t_c: Array, weights: Array) -> float:
         mass = _sum(weights, p_c) + _sum(weights, t_c) + lower
-        loss = 1 - (2 * _sum(weights, p_c * t_c) + upper) / mass if mass else 0.0
+        hits = _sum(weights, both(p_c, t_c, overlap))
+        loss = 1 - (2 * hits + upper) / mass if mass else 0.0
         return math.log(math.cosh(loss))
 
     return table_loss(value, p, t, w, **policy)
@@ -429,15 +467,17 @@ def focal_tversky(
     fn_weight: float = 0.7,
     gamma: float = 4 / 3,
     smooth: float | tuple[float, float] = 1e-5,
+    overlap: str = "product",
     exclusive: bool = True,
     **policy,
 ) -> float | Array:
     upper, lower = smooth if isinstance(smooth, tuple) else (smooth, smooth)
 
     def value(p_c: Array, t_c: Array, weights: Array) -> float:
-        hits = _sum(weights, p_c * t_c)
-        false_positive = _sum(weights, p_c * (1 - t_c))
-        false_negative = _sum(weights, (1 - p_c) * t_c)
+        common = both(p_c, t_c, overlap)
+        hits = _sum(weights, common)
+        false_positive = _sum(weights, p_c - common)
+        false_negative = _sum(weights, t_c - common)
         errors = fp_weight * false_positive + fn_weight * false_negative
         mass = hits + errors + lower
         return ((errors + lower - upper) / mass) ** (1 / gamma) if mass else 0.0
@@ -495,6 +535,7 @@ def generalized_dice(
     weighting: str = "square",
     penalty: float = 0.0,
     smooth: float | tuple[float, float] = 1e-5,
+    overlap: str = "product",
     class_weight: list[float] | None = None,
     include_background: bool = True,
     exclusive: bool = True,
@@ -520,7 +561,7 @@ def generalized_dice(
         for c in included:
             v = by_volume[c] if by_volume[c] < math.inf else max(finite)
             v *= factors[c] / max(finite)
-            numerator += 2 * v * _sum(weights, p_g[c] * t_g[c])
+            numerator += 2 * v * _sum(weights, both(p_g[c], t_g[c], overlap))
             denominator += v * (_sum(weights, p_g[c]) + _sum(weights, t_g[c]))
         index = numerator / denominator if denominator else 1.0
         return 1 - index / (1 + penalty * (1 - index))

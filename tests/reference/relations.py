@@ -347,11 +347,13 @@ def statistics_add(entry: Entry, rng: Random) -> None:
         )
 
     parts = [
-        region_statistics(batch(part), loss.moments, per_image=not by_images)
+        region_statistics(batch(part), loss.moments, per_image=not by_images, overlap=loss.overlap)
         for part in (slice(0, cut), slice(cut, None))
     ]
     added = parts[0] + parts[1]
-    whole = region_statistics(batch(None), loss.moments, per_image=not by_images)
+    whole = region_statistics(
+        batch(None), loss.moments, per_image=not by_images, overlap=loss.overlap
+    )
     for ours, theirs in zip(_entries(added), _entries(whole), strict=True):
         torch.testing.assert_close(ours, theirs, msg=lambda text: f"sums of {case}: {text}")
     value = loss.value(batch(None), statistics=added)

@@ -45,21 +45,28 @@ def cross_entropy(log_probabilities: Tensor, target: Tensor) -> Tensor:
 
 
 def focal(
-    log_probabilities: Tensor, target: Tensor, gamma: float, alpha: float | None = None
+    log_probabilities: Tensor,
+    target: Tensor,
+    gamma: float,
+    alpha: float | Tensor | None = None,
 ) -> Tensor:
     """-sum_c a_c t_c (1 - p_c)^gamma ln p_c, (N, *S). Lin et al. 2017, arXiv:1708.02002.
 
-    Class 0, the background, has a = 1 - ``alpha``, all others a = ``alpha``; ``alpha=None`` leaves
-    both factors out.
+    Class 0, the background, has a = 1 - ``alpha``, all others a = ``alpha``; ``alpha`` of shape
+    (C,) is the a of every class; None leaves the factor out.
     """
     if not target.is_floating_point():
         term = _focal_term(expected_over_target(log_probabilities, target), gamma)
         if alpha is None:
             return term
+        if isinstance(alpha, Tensor):
+            return alpha[target] * term
         return torch.where(target == 0, (1 - alpha) * term, alpha * term)
     term = _focal_term(log_probabilities, gamma)
     if alpha is None:
         return expected_over_target(term, target)
+    if isinstance(alpha, Tensor):
+        return expected_over_target(_beside(alpha, term) * term, target)
     on_background = (1 - alpha) * expected_over_target(term[:, :1], target[:, :1])
     return on_background + alpha * expected_over_target(term[:, 1:], target[:, 1:])
 
@@ -76,10 +83,13 @@ def asymmetric_focal(
 
 
 def binary_cross_entropy(
-    log_probabilities: Tensor, log_complements: Tensor, target: Tensor
+    log_probabilities: Tensor,
+    log_complements: Tensor,
+    target: Tensor,
+    pos_weight: Tensor | None = None,
 ) -> Tensor:
-    """-t_c ln p_c - (1 - t_c) ln(1 - p_c), (N, C, *S)."""
-    return binary_focal(log_probabilities, log_complements, target, 0.0, None)
+    """-v_c t_c ln p_c - (1 - t_c) ln(1 - p_c), (N, C, *S), with ``pos_weight`` v (C,), or 1."""
+    return binary_focal(log_probabilities, log_complements, target, 0.0, pos_weight)
 
 
 def binary_focal(
@@ -87,13 +97,19 @@ def binary_focal(
     log_complements: Tensor,
     target: Tensor,
     gamma: float,
-    alpha: float | None,
+    alpha: float | Tensor | None,
 ) -> Tensor:
     """-a t_c (1 - p_c)^gamma ln p_c - (1 - a)(1 - t_c) p_c^gamma ln(1 - p_c), (N, C, *S).
 
-    ``alpha=None`` leaves both factors a and 1 - a out. Lin et al. 2017, arXiv:1708.02002.
+    ``alpha`` of shape (C,) is the a of every class, and negatives then have the factor 1; None
+    leaves both factors out. Lin et al. 2017, arXiv:1708.02002.
     """
-    on_positive, on_negative = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
+    on_positive: float | Tensor = 1.0
+    on_negative = 1.0
+    if isinstance(alpha, Tensor):
+        on_positive = _beside(alpha, log_probabilities)
+    elif alpha is not None:
+        on_positive, on_negative = alpha, 1 - alpha
     if not target.is_floating_point():
         positive = _is_class(target, log_probabilities)
         term = _focal_term(torch.where(positive, log_probabilities, log_complements), gamma)
@@ -254,6 +270,11 @@ def _focal_term(log_p: Tensor, gamma: float) -> Tensor:
     if gamma == 0:
         return -log_p
     return -guarded_power(-torch.expm1(log_p), gamma) * log_p
+
+
+def _beside(numbers: Tensor, values: Tensor) -> Tensor:
+    """``(C,)`` in a shape that multiplies ``(N, C, *S)``."""
+    return numbers.view(-1, *(1,) * (values.ndim - 2))
 
 
 def _is_class(target: Tensor, values: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from metriseg.options import (
     Classes,
     DistanceOptions,
     LossOptions,
+    Overlap,
     Reduction,
     RegionOptions,
     chosen_options,
@@ -87,6 +88,8 @@ class SegmentationLoss(nn.Module, abc.ABC):
     map_names: ClassVar[tuple[str, ...]] = ()
     #: Whether its region statistics must keep the digits of small errors.
     needs_errors: bool = False
+    #: What its region statistics count as common to prediction and truth.
+    overlap: Overlap = "product"
     #: Whether a single channel is foreground, and counts when the background is left out.
     lone_channel_is_foreground: ClassVar[bool] = False
 
@@ -427,6 +430,9 @@ class OverlapLoss(TableLoss):
 
     Args:
         smooth: epsilon >= 0, or a pair (numerator, denominator).
+        overlap: "product" for the sum of p t, or "minimum" for that of min(p, t), with which a loss
+            of soft labels is 0 where the prediction equals them (Wang et al. 2023,
+            arXiv:2303.16296). Of hard labels both are the same.
         classes: "all", or "present" to average the classes that the target holds.
         per_image: sums over each image (mean over images), or over the batch.
         sync: sum the statistics over ranks, with gradient; needs ``per_image=False``.
@@ -434,6 +440,7 @@ class OverlapLoss(TableLoss):
 
     defaults: ClassVar[RegionOptions] = {
         "smooth": 1e-5,
+        "overlap": "product",
         "classes": "all",
         "per_image": True,
         "sync": False,
@@ -447,7 +454,9 @@ class OverlapLoss(TableLoss):
         super().__init__(**cast(LossOptions, options))
         chosen = chosen_options(type(self), options)
         validation.one_of("classes", chosen["classes"], ("all", "present"))
+        validation.one_of("overlap", chosen["overlap"], ("product", "minimum"))
         self.smooth = chosen["smooth"]
+        self.overlap = chosen["overlap"]
         self.classes = chosen["classes"]
         self.per_image = validation.flag("per_image", chosen["per_image"])
         self.sync = validation.flag("sync", chosen["sync"])
@@ -488,7 +497,9 @@ class RegionLoss(OverlapLoss):
         """This loss's groups of the batch, from per-image statistics if they are known."""
         s = known
         if s is None:
-            s = region_statistics(batch, self.moments, errors=self.needs_errors)
+            s = region_statistics(
+                batch, self.moments, errors=self.needs_errors, overlap=self.overlap
+            )
         if not self.per_image:
             s = s.pooled()
         return s.all_reduce() if self.sync else s

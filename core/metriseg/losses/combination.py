@@ -17,7 +17,9 @@ from metriseg.losses.pixel import (
     Normalize,
     cross_entropies,
     cross_entropy_mass,
+    focal_alpha,
     focal_values,
+    label_options,
     labelled_values,
 )
 from metriseg.options import Reduction, RegionOptions
@@ -115,6 +117,9 @@ class DiceCELoss(CombinedLoss):
         lambda_ce: share of the cross-entropy, >= 0.
         normalize: what the cross-entropy's mean divides by: "pixels", their number, or "weights",
             the sum of the class weights that they met (as ``torch.nn.CrossEntropyLoss``).
+        label_smoothing: in [0, 1], of the cross-entropy (:class:`~metriseg.CrossEntropyLoss`).
+        pos_weight: what a positive weighs in the cross-entropy where a negative weighs 1, >= 0: a
+            number, or one a class; for sigmoid alone.
 
     Source: Isensee et al. 2021, "nnU-Net: a self-configuring method for deep learning-based
     biomedical image segmentation", doi:10.1038/s41592-020-01008-z.
@@ -124,16 +129,21 @@ class DiceCELoss(CombinedLoss):
     tensor(0.8466)
     """
 
+    label_smoothing: float
+
     def __init__(
         self,
         lambda_dice: float = 1.0,
         lambda_ce: float = 1.0,
         *,
         normalize: Normalize = "pixels",
+        label_smoothing: float = 0.0,
+        pos_weight: float | Sequence[float] | Tensor | None = None,
         **options: Unpack[RegionOptions],
     ) -> None:
         super().__init__(**options)
         validation.one_of("normalize", normalize, ("pixels", "weights"))
+        label_options(self, label_smoothing, pos_weight)
         self.lambda_dice = validation.number("lambda_dice", lambda_dice, low=0.0)
         self.lambda_ce = validation.number("lambda_ce", lambda_ce, low=0.0)
         self.normalize = normalize
@@ -146,7 +156,9 @@ class DiceCELoss(CombinedLoss):
         return cross_entropy_mass(self, batch, self.normalize)
 
     def pixel_values(self, batch: Batch, s: RegionStatistics) -> Tensor:
-        return cross_entropies(self, batch)
+        return cross_entropies(
+            self, batch, self.label_smoothing, self.numbers("pos_weight", batch.logits)
+        )
 
 
 class DiceFocalLoss(CombinedLoss):
@@ -163,7 +175,8 @@ class DiceFocalLoss(CombinedLoss):
         lambda_focal: share of the focal loss, >= 0.
         gamma: how fast the focal loss fades, >= 0.
         alpha: in [0, 1], the weight of positives in the focal loss, with 1 - alpha that of
-            negatives; None leaves both out. With exclusive classes class 0 is the negative.
+            negatives; None leaves both out. With exclusive classes class 0 is the negative. Or C
+            numbers >= 0: what the positives of each class weigh, beside negatives of 1.
         class_weight: C numbers >= 0; the Dice loss divides by their sum, the focal loss by the
             number of pixels.
 
@@ -175,19 +188,21 @@ class DiceFocalLoss(CombinedLoss):
     tensor(0.6733)
     """
 
+    alpha: float | Tensor | None
+
     def __init__(
         self,
         lambda_dice: float = 1.0,
         lambda_focal: float = 1.0,
         gamma: float = 2.0,
-        alpha: float | None = None,
+        alpha: float | Sequence[float] | Tensor | None = None,
         **options: Unpack[RegionOptions],
     ) -> None:
         super().__init__(**options)
         self.lambda_dice = validation.number("lambda_dice", lambda_dice, low=0.0)
         self.lambda_focal = validation.number("lambda_focal", lambda_focal, low=0.0)
         self.gamma = validation.number("gamma", gamma, low=0.0)
-        self.alpha = validation.optional(validation.number, "alpha", alpha, low=0.0, high=1.0)
+        focal_alpha(self, alpha)
 
     @property
     def shares(self) -> tuple[float, float]:

@@ -11,7 +11,7 @@ from metriseg import validation
 from metriseg.batch import Activation, Batch
 from metriseg.losses.base import SegmentationLoss
 from metriseg.losses.schedules import schedule
-from metriseg.options import Reduction
+from metriseg.options import Overlap, Reduction
 from metriseg.reduction import connected, nothing_of
 from metriseg.statistics import RegionStatistics, region_statistics
 
@@ -152,22 +152,29 @@ class CompoundLoss(SegmentationLoss):
             for name, weight in zip(self.term_names, self._schedules, strict=True)
         ]
         active = [term for term, weight in zip(self._terms(), weights, strict=True) if weight]
-        under: dict[Activation, list[SegmentationLoss]] = {}
+        alike: dict[tuple[Activation, Overlap], list[SegmentationLoss]] = {}
         for term in active:
-            under.setdefault(self.activation_of(term, batch.activation), []).append(term)
-        batches = {activation: batch.under(activation) for activation in under}
-        known = {} if statistics is None else {batch.activation: statistics}
-        for activation, terms in under.items():
+            activation = self.activation_of(term, batch.activation)
+            alike.setdefault((activation, term.overlap), []).append(term)
+        batches = {activation: batch.under(activation) for activation, _ in alike}
+        known = {} if statistics is None else {(batch.activation, self.overlap): statistics}
+        for (activation, overlap), terms in alike.items():
             moments = _union(terms)
-            if moments and activation not in known:
-                errors = any(term.needs_errors for term in terms)
-                known[activation] = region_statistics(batches[activation], moments, errors=errors)
+            if moments and (activation, overlap) not in known:
+                known[activation, overlap] = region_statistics(
+                    batches[activation],
+                    moments,
+                    errors=any(term.needs_errors for term in terms),
+                    overlap=overlap,
+                )
         values = {}
         for name, term, weight in zip(self.term_names, self._terms(), weights, strict=True):
             if weight:
                 activation = self.activation_of(term, batch.activation)
                 values[name] = weight * term.value(
-                    batches[activation], reduction=reduction, statistics=known.get(activation)
+                    batches[activation],
+                    reduction=reduction,
+                    statistics=known.get((activation, term.overlap)),
                 )
             else:
                 values[name] = connected(nothing_of(batch.logits), term)

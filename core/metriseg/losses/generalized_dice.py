@@ -12,13 +12,15 @@ from metriseg import validation
 from metriseg.batch import Batch
 from metriseg.functional.region import WEIGHTINGS, Weighting
 from metriseg.losses.base import RegionLoss
-from metriseg.options import LossOptions, SmoothOption, StatisticsOptions
+from metriseg.options import LossOptions, OverlapOption, SmoothOption, StatisticsOptions
 from metriseg.statistics import RegionStatistics
 
 __all__ = ["GeneralizedDiceLoss", "PenaltyGeneralizedDiceLoss"]
 
 
-class GeneralizedDiceOptions(SmoothOption, StatisticsOptions, LossOptions, total=False):
+class GeneralizedDiceOptions(
+    SmoothOption, OverlapOption, StatisticsOptions, LossOptions, total=False
+):
     """Those of region losses, without a choice of classes."""
 
 

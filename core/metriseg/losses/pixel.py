@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal, Unpack
 
 import torch
@@ -51,9 +51,76 @@ def labelled_values(
     return loss.at_target(lambda t: exclusive(log_p, t, *parameters), batch)
 
 
-def cross_entropies(loss: SegmentationLoss, batch: Batch) -> Tensor:
-    """``(N, *S)``: the cross-entropy of every pixel, with the class weights of ``loss``."""
-    return labelled_values(loss, batch, F.cross_entropy, F.binary_cross_entropy)
+def cross_entropies(
+    loss: SegmentationLoss,
+    batch: Batch,
+    label_smoothing: float = 0.0,
+    pos_weight: Tensor | None = None,
+) -> Tensor:
+    """``(N, *S)``: the cross-entropy of every pixel, with the class weights of ``loss``.
+
+    Raises:
+        ValueError: for ``pos_weight`` with exclusive classes, or for another number of them.
+    """
+    log_p, target = batch.log_probabilities, batch.target
+    if not batch.one_vs_rest:
+        if pos_weight is not None:
+            raise ValueError(
+                "pos_weight is for yes-or-no questions (activation='sigmoid'), got"
+                f" {batch.num_classes} exclusive classes: weigh these by class_weight"
+            )
+        values = loss.at_target(lambda t: F.cross_entropy(log_p, t), batch)
+        if label_smoothing:
+            factors = loss.class_factors(batch, loss.background_of_pixels)
+            entropies = log_p if factors is None else log_p * beside_classes(factors, log_p)
+            values = torch.lerp(values, -entropies.mean(1), label_smoothing)
+        return values
+    if pos_weight is not None:
+        pos_weight = _one_a_class("pos_weight", pos_weight, batch)
+    log_q = batch.log_complements
+    costs = F.binary_cross_entropy(log_p, log_q, target, pos_weight)
+    if label_smoothing:
+        on_yes = log_p if pos_weight is None else log_p * beside_classes(pos_weight, log_p)
+        costs = torch.lerp(costs, -(on_yes + log_q) / 2, label_smoothing)
+    return loss.mean_over_classes(costs, batch)
+
+
+def _one_a_class(name: str, numbers: Tensor, batch: Batch) -> Tensor:
+    """``(C,)`` from as many numbers, or from one."""
+    if numbers.numel() not in (1, batch.num_classes):
+        raise ValueError(
+            f"{name} must be one number or one for each of the {batch.num_classes} classes,"
+            f" got {numbers.numel()}"
+        )
+    return numbers.expand(batch.num_classes)
+
+
+def label_options(
+    loss: SegmentationLoss,
+    label_smoothing: float,
+    pos_weight: float | Sequence[float] | Tensor | None,
+) -> None:
+    """Check and keep what :func:`cross_entropies` takes beside the loss."""
+    share: Any = validation.number("label_smoothing", label_smoothing, low=0.0, high=1.0)
+    loss.label_smoothing = share
+    if not (pos_weight is None or _is_list(pos_weight)):
+        pos_weight = [validation.number("pos_weight", pos_weight, low=0.0)]  # type: ignore[arg-type]
+    loss.keep_numbers("pos_weight", validation.class_weights(pos_weight, "pos_weight"))
+
+
+def focal_alpha(loss: SegmentationLoss, alpha: float | Sequence[float] | Tensor | None) -> None:
+    """Check and keep the alpha of a focal loss: a number in [0, 1], or numbers >= 0."""
+    if alpha is None or not _is_list(alpha):
+        share: Any = validation.optional(validation.number, "alpha", alpha, low=0.0, high=1.0)
+        loss.alpha = share
+    else:
+        loss.keep_numbers("alpha", validation.class_weights(alpha, "alpha"))
+
+
+def _is_list(value: object) -> bool:
+    return (
+        not isinstance(value, str) and getattr(value, "ndim", int(isinstance(value, Sequence))) > 0
+    )
 
 
 def cross_entropy_mass(loss: SegmentationLoss, batch: Batch, normalize: Normalize) -> Tensor:
@@ -70,8 +137,19 @@ def cross_entropy_mass(loss: SegmentationLoss, batch: Batch, normalize: Normaliz
     return (met if batch.weight is None else met * batch.weight).sum()
 
 
-def focal_values(loss: SegmentationLoss, batch: Batch, gamma: float, alpha: float | None) -> Tensor:
+def focal_values(
+    loss: SegmentationLoss, batch: Batch, gamma: float, alpha: float | Tensor | None
+) -> Tensor:
     """``(N, *S)``: the focal loss of every pixel, with the class weights of ``loss``."""
+    if isinstance(alpha, Tensor):
+        exact = loss.numbers("alpha", batch.logits)
+        assert exact is not None
+        if exact.numel() != batch.num_classes:
+            raise ValueError(
+                f"alpha must be a number, or one for each of the {batch.num_classes} classes,"
+                f" got {exact.numel()}"
+            )
+        alpha = exact
     return labelled_values(loss, batch, F.focal, F.binary_focal, gamma, alpha)
 
 
@@ -93,14 +171,20 @@ class CrossEntropyLoss(PixelLoss):
     with the mean over the valid pixels of the image. An image with one answer only has
     :math:`\beta \in \{0, 1\}` and costs nothing in that class, whatever is predicted.
 
+    ``label_smoothing`` e puts :math:`(1 - e)\, t + e / C` in place of t, and :math:`(1 - e)\, t +
+    e / 2` in yes-or-no questions, so that a perfect prediction no longer costs 0.
+
     Args:
         normalize: what the mean divides by: "pixels", the number of valid pixels, or "weights",
             the sum of the class weights that these pixels met (as ``torch.nn.CrossEntropyLoss``).
         balance: "image" for positives that weigh the share of negatives and the other way round;
             for sigmoid (one channel, or one question a class) alone.
+        label_smoothing: e in [0, 1], as in ``torch.nn.CrossEntropyLoss``; not beside ``balance``.
+        pos_weight: what a positive weighs where a negative weighs 1, >= 0: a number, or one a
+            class, as in ``torch.nn.BCEWithLogitsLoss``; for sigmoid alone, not beside ``balance``.
 
     Raises:
-        ValueError: for ``balance`` with exclusive classes.
+        ValueError: for ``balance`` or ``pos_weight`` with exclusive classes.
 
     Source: Azad et al. 2023, "Loss functions in the era of semantic segmentation",
     arXiv:2312.05391, equations 1 and 2. Balance: Xie & Tu 2015, "Holistically-nested edge
@@ -112,22 +196,33 @@ class CrossEntropyLoss(PixelLoss):
     tensor(1.3863)
     """
 
+    label_smoothing: float
+
     def __init__(
         self,
         *,
         normalize: Normalize = "pixels",
         balance: Literal["image"] | None = None,
+        label_smoothing: float = 0.0,
+        pos_weight: float | Sequence[float] | Tensor | None = None,
         **options: Unpack[LossOptions],
     ) -> None:
         super().__init__(**options)
         validation.one_of("normalize", normalize, ("pixels", "weights"))
         validation.one_of("balance", balance, ("image", None))
+        label_options(self, label_smoothing, pos_weight)
+        if balance is not None and (label_smoothing or pos_weight is not None):
+            raise ValueError(
+                "balance='image' weighs positives itself: leave out label_smoothing and pos_weight"
+            )
         self.normalize = normalize
         self.balance = balance
 
     def evaluate(self, batch: Batch) -> Tensor:
         if self.balance is None:
-            return cross_entropies(self, batch)
+            return cross_entropies(
+                self, batch, self.label_smoothing, self.numbers("pos_weight", batch.logits)
+            )
         if not batch.one_vs_rest:
             raise ValueError(
                 "balance='image' is for activation='sigmoid' (one channel, or one question a"
@@ -224,7 +319,8 @@ class FocalLoss(PixelLoss):
     Args:
         gamma: how fast the loss fades, >= 0.
         alpha: in [0, 1], the weight of positives, with 1 - alpha that of negatives; None leaves
-            both out. With exclusive classes (softmax) class 0 is the negative.
+            both out. With exclusive classes (softmax) class 0 is the negative. Or C numbers >= 0:
+            what the positives of each class weigh, beside negatives of 1.
 
     Source: Lin et al. 2017, "Focal loss for dense object detection", arXiv:1708.02002.
 
@@ -233,12 +329,17 @@ class FocalLoss(PixelLoss):
     tensor(0.1733)
     """
 
+    alpha: float | Tensor | None
+
     def __init__(
-        self, gamma: float = 2.0, alpha: float | None = None, **options: Unpack[LossOptions]
+        self,
+        gamma: float = 2.0,
+        alpha: float | Sequence[float] | Tensor | None = None,
+        **options: Unpack[LossOptions],
     ) -> None:
         super().__init__(**options)
         self.gamma = validation.number("gamma", gamma, low=0.0)
-        self.alpha = validation.optional(validation.number, "alpha", alpha, low=0.0, high=1.0)
+        focal_alpha(self, alpha)
 
     def evaluate(self, batch: Batch) -> Tensor:
         return focal_values(self, batch, self.gamma, self.alpha)

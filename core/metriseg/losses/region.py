@@ -10,7 +10,13 @@ from torch import Tensor
 from metriseg import functional as F
 from metriseg import validation
 from metriseg.losses.base import RegionLoss
-from metriseg.options import ClassesOption, LossOptions, RegionOptions, StatisticsOptions
+from metriseg.options import (
+    ClassesOption,
+    LossOptions,
+    PowerOptions,
+    RegionOptions,
+    StatisticsOptions,
+)
 from metriseg.statistics import RegionStatistics
 
 __all__ = [
@@ -107,7 +113,7 @@ class _PowerLoss(RegionLoss):
 
     defaults: ClassVar[RegionOptions] = {"per_image": False}
 
-    def __init__(self, power: float = 1.5, **options: Unpack[RegionOptions]) -> None:
+    def __init__(self, power: float = 1.5, **options: Unpack[PowerOptions]) -> None:
         super().__init__(**options)
         self.power = validation.number("power", power, low=1.0, high=2.0)
 
