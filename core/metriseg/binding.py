@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, NoReturn, TypeVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, NoReturn, Protocol, TypeVar, cast
 
 from metriseg import validation
 from metriseg.losses import SegmentationLoss
@@ -33,6 +33,8 @@ class Convention:
     note: ClassVar[str] = ""
     #: The framework's words -> what to say instead.
     foreign_words: ClassVar[Mapping[str, str]] = {}
+    #: Words of the framework that change nothing at this value: whoever spells them out is heard.
+    without_effect: ClassVar[Mapping[str, Any]] = {}
 
     @classmethod
     def constructor_parameters(
@@ -61,7 +63,13 @@ def keyword(
     )
 
 
-def binder(convention: type[Convention], module: str) -> Callable[[type[L]], type[L]]:
+class Binder(Protocol):
+    """Turns a core loss into the loss of a framework, by its own name or by the framework's."""
+
+    def __call__(self, loss: type[L], name: str | None = None) -> type[L]: ...
+
+
+def binder(convention: type[Convention], module: str) -> Binder:
     """A function that turns a core loss into the loss of a framework.
 
     Args:
@@ -69,12 +77,25 @@ def binder(convention: type[Convention], module: str) -> Callable[[type[L]], typ
         module: the module in which the result will stand under the loss's name.
     """
 
-    def bind(loss: type[L]) -> type[L]:
+    def bind(loss: type[L], name: str | None = None) -> type[L]:
+        name = name or loss.__name__
         core = inspect.signature(loss).parameters
         signature = _signature(convention.constructor_parameters(core))
 
+        def meant(kwargs: dict[str, Any]) -> dict[str, Any]:
+            """The words that may have an effect."""
+            idle = convention.without_effect
+            return {
+                word: value
+                for word, value in kwargs.items()
+                if word in signature.parameters or word not in idle or value is not idle[word]
+            }
+
+        def __new__(cls: type[L], *args: Any, **kwargs: Any) -> L:
+            return cast(L, loss.__new__(cls, *args, **meant(kwargs)))
+
         def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-            bound = _bound_arguments(loss.__name__, signature, args, kwargs)
+            bound = _bound_arguments(name, signature, args, meant(kwargs))
             loss.__init__(self, **self.translate(dict(bound), core))
             self._given = bound
             self.adopt(bound)
@@ -83,16 +104,17 @@ def binder(convention: type[Convention], module: str) -> Callable[[type[L]], typ
             return dict(self._given)
 
         namespace = {
+            "__new__": __new__,
             "__init__": __init__,
             "__doc__": _docstring(loss, convention.note),
             "__module__": module,
-            "__qualname__": loss.__name__,
+            "__qualname__": name,
             "__signature__": signature,
             "arguments": arguments,
             "synonyms": {**convention.foreign_words, **loss.synonyms},
         }
         bound: type[L] = types.new_class(
-            loss.__name__, (convention, loss), exec_body=lambda body: body.update(namespace)
+            name, (convention, loss), exec_body=lambda body: body.update(namespace)
         )
         return bound
 

@@ -46,16 +46,28 @@ def reduce_pixels(
 
 
 def reduce_table(
-    values: Tensor, counted: Tensor, factors: Tensor | None, reduction: Reduction
+    values: Tensor,
+    counted: Tensor,
+    factors: Tensor | None,
+    reduction: Reduction,
+    shares: Tensor | None = None,
 ) -> Tensor:
-    """``(G, C)`` values, weighted by class; the mean over classes, then over groups."""
+    """``(G, C)`` values, weighted by class; the mean over classes, then over groups.
+
+    Args:
+        values: of every class in every group.
+        counted: which of them count, bools of the same shape.
+        factors: ``(C,)`` weights of the classes; None for all ones.
+        reduction: "mean", "sum" or "none".
+        shares: ``(C,)``, what a class adds to the divisor of the mean; None for its weight.
+    """
     factor = counted.to(values.dtype) if factors is None else counted * factors
     weighted = torch.where(factor > 0, values * factor, 0.0)
     if reduction == "none":
         return weighted
     if reduction == "sum":
         return weighted.sum()
-    masses = factor.sum(1)
+    masses = (factor if shares is None else counted * shares).sum(1)
     groups = mean(weighted.sum(1), masses)
     return mean(groups.sum(), (masses > 0).sum())
 

@@ -54,6 +54,17 @@ def check_channels(input: Tensor, target: Tensor) -> None:
     )
 
 
+def counted(target: Tensor, weight: Tensor | None, ignore_index: int) -> Tensor:
+    """``(B, *S)``: the weight, 0 where the channels of a target say that a voxel doesn't count.
+
+    As in MONAI: those that have the label's channel, or of a label without one those that have
+    none.
+    """
+    own = 0 <= ignore_index < target.shape[1]
+    there = target[:, ignore_index] == 0 if own else (target != 0).any(1)
+    return torch.where(there, 1.0 if weight is None else weight, 0.0)
+
+
 def class_indices(
     input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int | None
 ) -> tuple[Tensor, Tensor | None]:

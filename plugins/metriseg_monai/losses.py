@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import metriseg as core
 from metriseg.binding import refuse_missing
-from metriseg_monai.convention import (
-    CompoundConvention,
+from metriseg_monai.compound import CompoundConvention
+from metriseg_monai.convention import PixelConvention, TableConvention
+from metriseg_monai.counterparts import (
+    BoundaryConvention,
     DiceCEConvention,
     DiceConvention,
     DiceFocalConvention,
     FocalConvention,
-    PixelConvention,
-    TableConvention,
+    GeneralizedDiceConvention,
+    HausdorffConvention,
+    TverskyConvention,
+    UnifiedFocalConvention,
+    WassersteinConvention,
 )
 
 #: Losses that MONAI can't be offered, with the reason.
@@ -19,10 +24,16 @@ UNSUPPORTED: dict[str, str] = {}
 
 _pixel = core.binder(PixelConvention, __name__)
 _focal = core.binder(FocalConvention, __name__)
+_boundary = core.binder(BoundaryConvention, __name__)
+_hausdorff = core.binder(HausdorffConvention, __name__)
 _table = core.binder(TableConvention, __name__)
 _dice = core.binder(DiceConvention, __name__)
 _dice_ce = core.binder(DiceCEConvention, __name__)
 _dice_focal = core.binder(DiceFocalConvention, __name__)
+_tversky = core.binder(TverskyConvention, __name__)
+_generalized = core.binder(GeneralizedDiceConvention, __name__)
+_wasserstein = core.binder(WassersteinConvention, __name__)
+_unified = core.binder(UnifiedFocalConvention, __name__)
 _compound = core.binder(CompoundConvention, __name__)
 
 CrossEntropyLoss = _pixel(core.CrossEntropyLoss)
@@ -34,27 +45,27 @@ NegativeMimeLoss = _pixel(core.NegativeMimeLoss)
 DiceLoss = _dice(core.DiceLoss)
 JaccardLoss = _table(core.JaccardLoss)
 PowerJaccardLoss = _table(core.PowerJaccardLoss)
-TverskyLoss = _table(core.TverskyLoss)
+TverskyLoss = _tversky(core.TverskyLoss)
 LogCoshDiceLoss = _table(core.LogCoshDiceLoss)
 PowerDiceLoss = _table(core.PowerDiceLoss)
 FocalTverskyLoss = _table(core.FocalTverskyLoss)
 SensitivitySpecificityLoss = _table(core.SensitivitySpecificityLoss)
-GeneralizedDiceLoss = _table(core.GeneralizedDiceLoss)
+GeneralizedDiceLoss = _generalized(core.GeneralizedDiceLoss)
 PenaltyGeneralizedDiceLoss = _table(core.PenaltyGeneralizedDiceLoss)
-GeneralizedWassersteinDiceLoss = _table(core.GeneralizedWassersteinDiceLoss)
+GeneralizedWassersteinDiceLoss = _wasserstein(core.GeneralizedWassersteinDiceLoss)
 RegionMutualInformationLoss = _table(core.RegionMutualInformationLoss)
 RobustTLoss = _table(core.RobustTLoss)
 LovaszSoftmaxLoss = _table(core.LovaszSoftmaxLoss)
 LovaszHingeLoss = _table(core.LovaszHingeLoss)
 JaccardMetricLoss = _table(core.JaccardMetricLoss)
-BoundaryLoss = _pixel(core.BoundaryLoss)
+BoundaryLoss = _boundary(core.BoundaryLoss)
 RegionWiseLoss = _pixel(core.RegionWiseLoss)
 BoundaryDoULoss = _table(core.BoundaryDoULoss)
 BoundaryAwareLoss = _pixel(core.BoundaryAwareLoss)
 ActiveContourLoss = _pixel(core.ActiveContourLoss)
 ConditionalBoundaryLoss = _pixel(core.ConditionalBoundaryLoss)
 InverseFormLoss = _table(core.InverseFormLoss)
-HausdorffDistanceTransformLoss = _pixel(core.HausdorffDistanceTransformLoss)
+HausdorffDistanceTransformLoss = _hausdorff(core.HausdorffDistanceTransformLoss)
 HausdorffErosionLoss = _pixel(core.HausdorffErosionLoss)
 HausdorffConvolutionLoss = _pixel(core.HausdorffConvolutionLoss)
 ActiveBoundaryLoss = _pixel(core.ActiveBoundaryLoss)
@@ -63,7 +74,7 @@ DiceCELoss = _dice_ce(core.DiceCELoss)
 DiceFocalLoss = _dice_focal(core.DiceFocalLoss)
 ComboLoss = _table(core.ComboLoss)
 ExponentialLogarithmicLoss = _table(core.ExponentialLogarithmicLoss)
-UnifiedFocalLoss = _table(core.UnifiedFocalLoss)
+UnifiedFocalLoss = _unified(core.UnifiedFocalLoss)
 TripletLoss = _pixel(core.TripletLoss)
 CenterLoss = _pixel(core.CenterLoss)
 PartitionLoss = _table(core.PartitionLoss)

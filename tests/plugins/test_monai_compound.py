@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import warnings
 from typing import Any
 
 import pytest
@@ -196,3 +197,67 @@ def test_the_handler_leaves_other_losses_alone() -> None:
     assert engine.state.metrics == {}
     with pytest.raises(ValueError, match=r"loss must be a torch\.nn\.Module, got str"):
         CompoundLossHandler("dice")
+
+
+# ------------------------------------------------------------------- losses of MONAI as terms
+
+
+def sums_of(*terms: nn.Module, **words: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """A sum with class indices: its value, the terms' values added, and the logits' gradient."""
+    random = torch.Generator().manual_seed(5)
+    logits = torch.randn(2, 3, 6, 5, generator=random).requires_grad_()
+    target = torch.randint(0, 3, (2, 1, 6, 5), generator=random).float()
+    value = m.CompoundLoss(list(terms), **words)(MetaTensor(logits), MetaTensor(target))
+    apart = sum(term(logits, target) for term in terms)
+    (gradient,) = torch.autograd.grad(value, logits)
+    return value, apart, gradient
+
+
+def test_losses_of_monai_are_terms() -> None:
+    """Beside one of ours, with their own words, under their own names, with weights in time."""
+    theirs = DiceFocalLoss(**COMMON, jaccard=True)
+    value, apart, gradient = sums_of(m.CrossEntropyLoss(**COMMON), theirs)
+    assert type(value) is Tensor
+    torch.testing.assert_close(value, apart)
+    assert gradient.any()
+    loss = m.CompoundLoss(
+        [m.DiceLoss(**COMMON), theirs, DiceFocalLoss(**COMMON)],
+        weights=[1.0, {"schedule": "linear", "start": 1.0, "end": 0.0, "steps": 4}, 0.0],
+    )
+    assert loss.term_names == ["dice", "dice_focal", "dice_focal_2"]
+    loss.step = 2
+    logits, target = torch.zeros(1, 3, 4), torch.tensor([[[0.0, 1.0, 2.0, 2.0]]])
+    torch.testing.assert_close(
+        loss(logits, target), loss.terms[0](logits, target) + 0.5 * theirs(logits, target)
+    )
+    for other in (copy.deepcopy(loss), m.CompoundLoss(**loss.arguments())):
+        other.step = 2
+        torch.testing.assert_close(other(logits, target), loss(logits, target))
+
+
+def test_losses_of_monai_see_every_voxel() -> None:
+    terms = [m.DiceLoss(**COMMON, ignore_index=255), DiceFocalLoss(**COMMON)]
+    logits, target = torch.zeros(1, 3, 4), torch.tensor([[[0.0, 1.0, 2.0, 2.0]]])
+    with pytest.raises(ValueError, match="DiceFocalLoss of another package can't leave voxels out"):
+        m.CompoundLoss(terms)(logits, target)
+    with pytest.raises(ValueError, match="other_act makes probabilities of the input"):
+        m.CompoundLoss([m.DiceLoss(other_act=torch.sigmoid), DiceFocalLoss(sigmoid=True)])
+
+
+# ------------------------------------------------------------------------ schedules that stand
+
+
+def test_a_schedule_that_nobody_moves_is_warned_of() -> None:
+    """In the second step of a training; not under the handler, nor of weights that are numbers."""
+    moving = {"schedule": "linear", "start": 1.0, "end": 0.0, "steps": 4}
+    with pytest.warns(UserWarning, match="attach metriseg_monai.handlers.CompoundLossHandler"):
+        trainer(dice_and_cross_entropy(moving), []).run()
+    quiet = [
+        (dice_and_cross_entropy(0.5), []),
+        *((loss, [CompoundLossHandler(loss)]) for loss in [dice_and_cross_entropy(moving)]),
+    ]
+    for loss, handlers in quiet:
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            trainer(loss, handlers).run()
+        assert not [w for w in seen if "schedules" in str(w.message)]

@@ -48,6 +48,12 @@ CORE: dict[str, metriseg.SegmentationLoss] = {
     name: getattr(metriseg, name)() for name in NAMES if name != "CompoundLoss"
 }
 CORE["CompoundLoss"] = metriseg.CompoundLoss([metriseg.DiceLoss(), metriseg.CrossEntropyLoss()])
+# MONAI's defaults
+CORE["TverskyLoss"] = metriseg.TverskyLoss(0.5, 0.5)
+CORE["BoundaryLoss"] = metriseg.BoundaryLoss(include_background=True)
+CORE["DiceFocalLoss"] = metriseg.CompoundLoss(
+    [metriseg.DiceLoss(), metriseg.FocalLoss(activation="sigmoid")]
+)
 EVERY_LOSS = pytest.mark.parametrize("name", NAMES)
 
 
@@ -73,25 +79,23 @@ def one_hot(target: Tensor, classes: int = 4) -> Tensor:
 @EVERY_LOSS
 @pytest.mark.parametrize("spatial", [(6, 5), (4, 3, 5)], ids=["2d", "3d"])
 def test_a_loss_from_a_config_is_the_loss_of_the_core(name: str, spatial: tuple[int, ...]) -> None:
-    """MONAI's defaults are the core's, so both give the same number for the same question.
+    """Both give the same number for the same question.
 
-    But for its DiceFocalLoss, whose focal part asks a question a channel.
+    But for MONAI's focal loss, a mean over channels too, and its generalized Dice loss, which
+    smooths other sums.
     What comes in has metadata and float labels; what goes out is a plain scalar with a gradient.
     """
     if len(spatial) not in CATALOGUE[name].spatial_dimensions:
         return
     logits, target = sample(*spatial)
     input = MetaTensor(logits).requires_grad_()
-    value = build(name)(input, MetaTensor(target))
+    sharp = {"smooth_nr": 0, "smooth_dr": 0} if name == "GeneralizedDiceLoss" else {}
+    value = build(name, **sharp)(input, MetaTensor(target))
     assert type(value) is Tensor
     assert value.ndim == 0
     leaf = logits.clone().requires_grad_()
-    core = CORE[name]
-    if name == "DiceFocalLoss":
-        core = metriseg.CompoundLoss(
-            [metriseg.DiceLoss(), metriseg.FocalLoss(activation="sigmoid")]
-        )
-    expected = core(leaf, target[:, 0].long())
+    core = metriseg.GeneralizedDiceLoss(smooth=0) if sharp else CORE[name]
+    expected = core(leaf, target[:, 0].long()) / (4 if name == "FocalLoss" else 1)
     torch.testing.assert_close(value, expected)
     value.backward()
     expected.backward()
@@ -186,8 +190,9 @@ def test_copies_and_configs_hold(name: str, tmp_path: Path) -> None:
     ("name", "words", "shape"),
     [
         ("DiceLoss", {}, (2, 4, 1, 1)),
-        ("DiceLoss", {"batch": True}, (1, 4, 1, 1)),
-        ("PowerJaccardLoss", {}, (1, 4, 1, 1)),
+        ("DiceLoss", {"batch": True}, (4, 1, 1)),
+        ("DiceLoss", {"include_background": False}, (2, 3, 1, 1)),
+        ("PowerJaccardLoss", {}, (4, 1, 1)),
         ("PowerJaccardLoss", {"batch": False}, (2, 4, 1, 1)),
         ("CrossEntropyLoss", {}, (2, 1, 6, 5)),
     ],
@@ -203,9 +208,9 @@ def test_unreduced_values_broadcast(name: str, words: dict[str, Any], shape: Any
 def test_weights_of_classes() -> None:
     """C numbers; C - 1 without the background; one number, equal for all.
 
-    Dice divides by the sum of the weights, so equal weights change nothing, and without the
-    background the weights (w, 1, 2, 3) and (1, 2, 3) both give (l1 + 2 l2 + 3 l3) / 6. Cross-
-    entropy divides by the number of voxels: one weight 3 triples it.
+    As in MONAI they multiply, and the means divide by the number of classes, or of voxels: one
+    weight 3 triples both. Without the background the weights (w, 1, 2, 3) and (1, 2, 3) both give
+    (l1 + 2 l2 + 3 l3) / 3.
     """
     logits, target = sample(6, 5)
 
@@ -214,11 +219,11 @@ def test_weights_of_classes() -> None:
 
     rows = value("DiceLoss", reduction="none", batch=True).flatten()
     foreground = value("DiceLoss", weight=[1, 2, 3], include_background=False, batch=True)
-    torch.testing.assert_close(foreground, (rows[1] + 2 * rows[2] + 3 * rows[3]) / 6)
+    torch.testing.assert_close(foreground, (rows[1] + 2 * rows[2] + 3 * rows[3]) / 3)
     torch.testing.assert_close(
         value("DiceLoss", weight=[9, 1, 2, 3], include_background=False, batch=True), foreground
     )
-    torch.testing.assert_close(value("DiceLoss", weight=3), value("DiceLoss"))
+    torch.testing.assert_close(value("DiceLoss", weight=3), 3 * value("DiceLoss"))
     torch.testing.assert_close(
         value("CrossEntropyLoss", weight=torch.tensor(3)), 3 * value("CrossEntropyLoss")
     )
@@ -291,7 +296,37 @@ REFUSED_WORDS = [
     ("DiceLoss", {"activation": "softmax"}, "'activation': say softmax=True"),
     ("DiceLoss", {"use_softmax": True}, "'use_softmax': say softmax=True"),
     ("DiceLoss", {"include_backround": True}, "did you mean 'include_background'"),
-    ("TverskyLoss", {"alpha": 0.3}, "'alpha': say 'fp_weight'"),
+    ("TverskyLoss", {"fp_weight": 0.3}, "'fp_weight': say 'alpha'"),
+    ("TverskyLoss", {"alpha": -1}, "alpha must be"),
+    ("GeneralizedDiceLoss", {"weighting": "simple"}, "'weighting': say 'w_type'"),
+    ("GeneralizedDiceLoss", {"w_type": "cube"}, "w_type must be one of"),
+    ("GeneralizedWassersteinDiceLoss", {"distances": None}, "'distances': say 'dist_matrix'"),
+    ("GeneralizedWassersteinDiceLoss", {"dist_matrix": [[0, 1], [2, 0]]}, "dist_matrix must be"),
+    ("GeneralizedWassersteinDiceLoss", {"weighting_mode": "gdl"}, "weighting_mode must be one"),
+    ("GeneralizedWassersteinDiceLoss", {"sigmoid": True}, "needs softmax=True"),
+    ("UnifiedFocalLoss", {"focal_share": 0.3}, "'focal_share': say 'weight'"),
+    ("UnifiedFocalLoss", {"weight": [1, 2]}, "weight must be a number in"),
+    ("AsymmetricUnifiedFocalLoss", {"num_classes": 3}, "num_classes must be 2"),
+    ("AsymmetricUnifiedFocalLoss", {"reduction": "max"}, "reduction must be one of"),
+    ("DiceCELoss", {}, "DiceCELoss needs softmax=True, sigmoid=True or other_act"),
+    ("DiceFocalLoss", {}, "DiceFocalLoss needs softmax=True, sigmoid=True or other_act"),
+    ("DiceCELoss", {"softmax": True, "normalize": "pixels"}, "'normalize': as in MONAI"),
+    ("DiceCELoss", {"softmax": True, "pos_weight": 2}, "'pos_weight': say 'weight'"),
+    ("GeneralizedDiceFocalLoss", {}, "GeneralizedDiceFocalLoss needs softmax=True"),
+    ("GeneralizedDiceFocalLoss", {"other_act": torch.sigmoid}, "other_act would be for the Dice"),
+    ("GeneralizedDiceFocalLoss", {"sigmoid": True, "lambda_gdl": -1}, "lambda_gdl must be"),
+    ("GeneralizedDiceFocalLoss", {"lamda": 1}, "did you mean 'lambda_gdl'"),
+    ("HausdorffDTLoss", {"batch": "yes"}, "batch must be True or False"),
+    ("DiceLoss", {"overlap": "minimum"}, "'overlap': say soft_label=True"),
+    ("DiceLoss", {"soft_label": 1}, "soft_label must be True or False"),
+    ("LovaszSoftmaxLoss", {"soft_label": True}, "'soft_label': soft targets need no flag"),
+    (
+        "FocalLoss",
+        {"use_softmax": True, "alpha": 0.3, "include_background": False},
+        "alpha of exclusive classes weighs the background",
+    ),
+    ("FocalLoss", {"use_softmax": True, "other_act": torch.sigmoid}, "contradicts other_act"),
+    ("CompoundLoss", {"terms": [torch.nn.MSELoss()]}, "terms must have a loss of metriseg_monai"),
     ("PowerJaccardLoss", {"power": 3}, "power must be"),
     ("FocalLoss", {"gamma": -1}, "gamma must be"),
     ("FocalLoss", {"use_softmax": "yes"}, "use_softmax must be True or False"),
@@ -332,11 +367,6 @@ REFUSED_CALLS = [
     ({"to_onehot_y": False}, (X, Y), "class indices need to_onehot_y=True"),
     ({"to_onehot_y": False}, (X, one_hot(Y)[..., :3]), "target must have the shape of input"),
     ({"to_onehot_y": False}, (X, 2.0 * one_hot(Y)), "target must lie in"),
-    (
-        {"to_onehot_y": False, "ignore_index": 255},
-        (X, one_hot(Y)),
-        "ignore_index=255 needs a target of class indices",
-    ),
     ({"softmax": False}, (X, Y), "input must lie in .* say softmax=True or sigmoid=True"),
     (
         {"softmax": False, "other_act": torch.tanh},

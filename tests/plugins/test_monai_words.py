@@ -1,11 +1,15 @@
-"""Words of MONAI's own losses mean here what they mean there: value and gradient."""
+"""Words of MONAI's own losses mean here what they mean there: value, gradient and shape."""
 
 from __future__ import annotations
 
+import copy
 import itertools
+import pickle
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -13,15 +17,23 @@ from torch import Tensor
 pytest.importorskip("monai")
 
 import monai.losses
+from monai.bundle import ConfigParser
 from monai.networks import one_hot
+from monai.utils import LossReduction, Weight
 
 import metriseg_monai as m
 
+#: Channels and activation.
+QUESTIONS = [(1, "sigmoid"), (2, "softmax"), (3, "softmax"), (3, "sigmoid")]
 
-def data(channels: int, *, indices: bool, images: int = 2) -> tuple[Tensor, Tensor]:
+
+def data(channels: int, *, indices: bool, soft: bool = False) -> tuple[Tensor, Tensor]:
     random = torch.Generator().manual_seed(channels)
-    logits = torch.randn(images, channels, 6, 5, generator=random, dtype=torch.float64)
-    target = torch.randint(max(channels, 2), (images, 1, 6, 5), generator=random)
+    logits = torch.randn(2, channels, 6, 5, generator=random, dtype=torch.float64)
+    target = torch.randint(max(channels, 2), (2, 1, 6, 5), generator=random)
+    if soft:
+        target = torch.rand(logits.shape, generator=random, dtype=torch.float64)
+        return logits, target / target.sum(1, keepdim=True) if channels > 1 else target
     if channels > 1 and not indices:
         target = one_hot(target, channels)
     return logits, target.double()
@@ -32,98 +44,429 @@ def value_and_gradient(loss: Any, logits: Tensor, target: Tensor) -> tuple[Tenso
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         value = loss(leaf, target)
-    value.backward()
-    return value.detach(), leaf.grad
+    value.sum().backward()
+    # its focal loss and its distances are in single precision
+    return value.detach().double(), leaf.grad
 
 
-def assert_the_same(name: str, channels: int, words: dict[str, Any]) -> None:
-    logits, target = data(channels, indices=words.get("to_onehot_y", False))
+def assert_the_same(
+    name: str,
+    channels: int,
+    words: dict[str, Any],
+    *,
+    soft: bool = False,
+    probabilities: bool = False,
+    indices: bool | None = None,
+) -> None:
+    indices = words.get("to_onehot_y", False) if indices is None else indices
+    logits, target = data(channels, indices=indices, soft=soft)
+    if probabilities:
+        logits = logits.softmax(1) if channels > 1 else logits.sigmoid()
     ours = value_and_gradient(getattr(m, name)(**words), logits, target)
-    theirs = value_and_gradient(getattr(monai.losses, name)(**words), logits, target)
-    torch.testing.assert_close(ours, theirs)
+    # a list of weights where MONAI takes a tensor alone
+    listed = isinstance(words.get("weight"), list)
+    given = {**words, "weight": torch.tensor(words["weight"]).double()} if listed else words
+    theirs = value_and_gradient(getattr(monai.losses, name)(**given), logits, target)
+    for own, other in zip(ours, theirs, strict=True):
+        assert own.shape == other.shape, words
+        torch.testing.assert_close(
+            own, other, rtol=1e-5, atol=1e-6, msg=lambda text: f"{name}({words}): {text}"
+        )
 
 
-@pytest.mark.parametrize("name", ["DiceLoss", "DiceCELoss", "DiceFocalLoss"])
+def policies(channels: int) -> Iterator[dict[str, Any]]:
+    """Background or not, class indices or one-hot."""
+    for background, indices in itertools.product((True, False), repeat=2):
+        yield {"include_background": background, "to_onehot_y": indices and channels > 1}
+
+
+def per_class(channels: int, words: dict[str, Any]) -> list[float]:
+    """A number for every class that is counted."""
+    return [0.5, 2.0, 1.5][: channels - (not words["include_background"])]
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize(("channels", "activation"), QUESTIONS)
 @pytest.mark.parametrize(
-    ("channels", "activation"),
-    [(1, "sigmoid"), (3, "sigmoid"), (3, "softmax")],
+    "name",
+    [
+        "DiceLoss",
+        "DiceCELoss",
+        "DiceFocalLoss",
+        "TverskyLoss",
+        "GeneralizedDiceLoss",
+        "GeneralizedDiceFocalLoss",
+        "HausdorffDTLoss",
+        "LogHausdorffDTLoss",
+        "BoundaryLoss",
+    ],
 )
+def test_every_reduction(name: str, channels: int, activation: str, reduction: str) -> None:
+    """With and without background, of images or of the batch, weighted or not."""
+    if (name, reduction) == ("DiceCELoss", "none"):
+        with pytest.raises(ValueError, match="the terms can't be added"):
+            m.DiceCELoss(softmax=True, reduction="none")(*data(3, indices=False))
+        return
+    for policy, batch in itertools.product(policies(channels), (False, True)):
+        words = {**policy, activation: True, "batch": batch, "reduction": reduction}
+        assert_the_same(name, channels, words)
+        if "Focal" in name or ("Dice" in name and name != "GeneralizedDiceLoss"):
+            weight = per_class(channels, words)
+            if name == "DiceCELoss":
+                # the cross-entropy of torch wants them all
+                weight = [0.5, 2.0, 1.5][:channels]
+            if len(weight) > 1:
+                assert_the_same(name, channels, {**words, "weight": weight})
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none", LossReduction.MEAN])
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_focal(channels: int, reduction: str) -> None:
+    for policy in policies(channels):
+        words = {**policy, "reduction": reduction}
+        assert_the_same("FocalLoss", channels, words)
+        assert_the_same("FocalLoss", channels, {**words, "alpha": 0.3, "gamma": 1.0})
+        assert_the_same("FocalLoss", channels, {**words, "weight": 2.0})
+        if channels == 1:
+            continue
+        each = per_class(channels, words)
+        assert_the_same("FocalLoss", channels, {**words, "alpha": each})
+        if len(each) > 1:
+            assert_the_same("FocalLoss", channels, {**words, "weight": each})
+        if policy["include_background"]:
+            for alpha in (None, 0.3, each):
+                assert_the_same(
+                    "FocalLoss", channels, {**words, "use_softmax": True, "alpha": alpha}
+                )
+
+
+@pytest.mark.parametrize("name", ["DiceLoss", "DiceCELoss", "DiceFocalLoss", "MaskedDiceLoss"])
+@pytest.mark.parametrize(("channels", "activation"), QUESTIONS)
 @pytest.mark.parametrize(("squared", "jaccard"), [*itertools.product((False, True), repeat=2)])
-@pytest.mark.parametrize("batch", [False, True])
 def test_dice_and_its_sums(
-    name: str, channels: int, activation: str, squared: bool, jaccard: bool, batch: bool
+    name: str, channels: int, activation: str, squared: bool, jaccard: bool
 ) -> None:
     """All words spelled out, false ones too, with class indices and with one-hot targets."""
-    words = {
-        activation: True,
-        "squared_pred": squared,
-        "jaccard": jaccard,
-        "batch": batch,
-        "reduction": "mean",
-        "smooth_nr": 0.5,
-        "smooth_dr": 2.0,
-    }
-    assert_the_same(name, channels, {**words, "include_background": True, "to_onehot_y": False})
-    if channels > 1:
-        assert_the_same(name, channels, {**words, "include_background": False})
-        assert_the_same(name, channels, {**words, "to_onehot_y": True})
+    for policy, batch in itertools.product(policies(channels), (False, True)):
+        words = {
+            "sigmoid": activation == "sigmoid",
+            "softmax": activation == "softmax",
+            "other_act": None,
+            "squared_pred": squared,
+            "jaccard": jaccard,
+            "batch": batch,
+            "reduction": "mean",
+            "smooth_nr": 0.5,
+            "smooth_dr": 2.0,
+            "weight": None,
+        }
+        assert_the_same(name, channels, {**words, **policy})
+
+
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize(("channels", "activation"), [(1, "sigmoid"), (3, "softmax")])
+def test_soft_labels(channels: int, activation: str, soft: bool) -> None:
+    """Said to be soft or not, and whether they are."""
+    for said, batch in itertools.product((True, False), repeat=2):
+        words = {activation: True, "soft_label": said, "batch": batch}
+        for squared, jaccard in itertools.product((False, True), repeat=2):
+            form = {"squared_pred": squared, "jaccard": jaccard}
+            assert_the_same("DiceLoss", channels, {**words, **form}, soft=soft)
+        assert_the_same("TverskyLoss", channels, {**words, "alpha": 0.2, "beta": 0.9}, soft=soft)
+        for w_type in ("square", "simple", "uniform", Weight.SIMPLE):
+            smooth = {"smooth_nr": 0.1, "smooth_dr": 0.3}
+            assert_the_same(
+                "GeneralizedDiceLoss", channels, {**words, **smooth, "w_type": w_type}, soft=soft
+            )
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
-def test_shares_of_the_sums(reduction: str) -> None:
-    """Sums too: over channels of the focal loss, over voxels of the cross-entropy."""
-    words = {"softmax": True, "to_onehot_y": True, "reduction": reduction}
-    assert_the_same("DiceCELoss", 3, {**words, "lambda_dice": 0.3, "lambda_ce": 2.0})
+@pytest.mark.parametrize("indices", [False, True])
+def test_cross_entropy_of_dice_ce(indices: bool, reduction: str) -> None:
+    """Weights, smoothed labels and shares; of class indices the mean divides by weights met."""
+    words = {"softmax": True, "to_onehot_y": indices, "reduction": reduction}
+    for smoothing, weight in itertools.product((0.0, 0.3), (None, [0.5, 2.0, 1.0])):
+        more = {"label_smoothing": smoothing, "weight": weight}
+        assert_the_same("DiceCELoss", 3, {**words, **more, "lambda_dice": 0.3, "lambda_ce": 2.0})
 
 
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        (
-            "DiceCELoss",
-            {
-                "include_background": False,
-                "to_onehot_y": True,
-                "softmax": True,
-                "squared_pred": True,
-                "batch": True,
-                "smooth_nr": 1e-5,
-                "smooth_dr": 1e-5,
-            },
-        ),
-        (
-            "DiceLoss",
-            {
-                "to_onehot_y": False,
-                "sigmoid": True,
-                "squared_pred": True,
-                "smooth_nr": 0,
-                "smooth_dr": 1e-5,
-            },
-        ),
-        ("DiceFocalLoss", {"to_onehot_y": True, "softmax": True, "jaccard": True}),
-        ("DiceCELoss", {"to_onehot_y": True, "softmax": True, "squared_pred": True}),
-        ("DiceLoss", {"to_onehot_y": True, "softmax": True, "jaccard": False}),
-    ],
-    ids=str,
-)
-def test_words_as_bundles_have_them(name: str, words: dict[str, Any]) -> None:
+def test_one_channel_weighs_positives() -> None:
+    """In the cross-entropy; Dice does not weigh a class that is alone."""
+    assert_the_same("DiceCELoss", 1, {"sigmoid": True, "weight": [3.0]})
+    loss = m.DiceCELoss(sigmoid=True, weight=3.0, lambda_dice=0)
+    # p = 1/2: 3 ln 2 for the positive, ln 2 for the negative
+    value = loss(torch.zeros(1, 1, 2), torch.tensor([[[1.0, 0.0]]]))
+    assert value.item() == pytest.approx(2 * np.log(2))
+    with pytest.raises(ValueError, match="weight must be one number with one channel"):
+        m.DiceCELoss(sigmoid=True, weight=[1, 2])(*data(1, indices=False))
+    with pytest.raises(ValueError, match="label_smoothing is for exclusive classes"):
+        m.DiceCELoss(sigmoid=True, label_smoothing=0.1)(*data(1, indices=False))
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("mode", ["default", "GDL"])
+def test_wasserstein(mode: str, reduction: str) -> None:
+    """Softmax without a word, class indices without a word, in (B, 1, *S) or (B, *S)."""
+    matrix = np.array([[0.0, 2.0, 2.0], [2.0, 0.0, 1.0], [2.0, 1.0, 0.0]])
+    words = {"dist_matrix": matrix, "weighting_mode": mode, "reduction": reduction}
+    assert_the_same("GeneralizedWassersteinDiceLoss", 3, words, indices=True)
+    logits, target = data(3, indices=True)
+    loss = m.GeneralizedWassersteinDiceLoss(**words)
+    torch.testing.assert_close(loss(logits, target[:, 0]), loss(logits, target))
+    torch.testing.assert_close(loss(logits, one_hot(target, 3)), loss(logits, target))
+    given = m.GeneralizedWassersteinDiceLoss(**words, other_act=torch.nn.Identity())
+    torch.testing.assert_close(given(logits.softmax(1), target), loss(logits, target))
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_unified_focal(channels: int, reduction: str) -> None:
+    """Of probabilities; raw scores, which MONAI clamps to them, are refused."""
+    words = {"weight": 0.3, "gamma": 0.4, "delta": 0.6, "num_classes": 2, "reduction": reduction}
+    for indices in (False, True):
+        assert_the_same(
+            "AsymmetricUnifiedFocalLoss",
+            channels,
+            {**words, "to_onehot_y": indices and channels > 1},
+            probabilities=True,
+        )
+    logits, target = data(channels, indices=False)
+    with pytest.raises(ValueError, match=r"input must lie in .* say softmax=True or sigmoid=True"):
+        m.AsymmetricUnifiedFocalLoss()(logits * 9, target)
+    with pytest.raises(ValueError, match="y_pred must have one channel or two, got 3"):
+        m.AsymmetricUnifiedFocalLoss()(*data(3, indices=False))
+
+
+def test_the_share_of_the_unified_focal_loss() -> None:
+    """``weight`` there and here; the weights of classes keep another word."""
+    logits, target = data(3, indices=True)
+    words = {"softmax": True, "to_onehot_y": True}
+    focal, tversky = (m.UnifiedFocalLoss(weight=share, **words)(logits, target) for share in (1, 0))
+    mixed = m.UnifiedFocalLoss(weight=0.3, **words)
+    torch.testing.assert_close(mixed(logits, target), 0.3 * focal + 0.7 * tversky)
+    weighted = m.UnifiedFocalLoss(class_weight=[1, 0, 0], **words)
+    assert weighted(logits, target) != m.UnifiedFocalLoss(**words)(logits, target)
+    assert mixed.arguments()["weight"] == 0.3
+
+
+# ---------------------------------------------------------------------------- the model zoo
+
+#: The losses of the segmentation bundles in MONAI's model zoo, with their words.
+ZOO: dict[str, tuple[str, int, dict[str, Any]]] = {
+    "brats_mri_segmentation": (
+        "DiceLoss",
+        3,
+        {
+            "smooth_nr": 0,
+            "smooth_dr": 1e-5,
+            "squared_pred": True,
+            "to_onehot_y": False,
+            "sigmoid": True,
+        },
+    ),
+    "endoscopic_tool_segmentation": (
+        "DiceFocalLoss",
+        2,
+        {"include_background": False, "to_onehot_y": True, "softmax": True, "jaccard": True},
+    ),
+    "multi_organ_segmentation": (
+        "DiceCELoss",
+        3,
+        {
+            "include_background": False,
+            "to_onehot_y": True,
+            "softmax": True,
+            "squared_pred": True,
+            "batch": True,
+            "smooth_nr": 1e-5,
+            "smooth_dr": 1e-5,
+        },
+    ),
+    "pancreas_ct_dints_segmentation": (
+        "DiceCELoss",
+        3,
+        {
+            "include_background": False,
+            "to_onehot_y": True,
+            "softmax": True,
+            "squared_pred": True,
+            "batch": True,
+            "smooth_nr": 1e-5,
+            "smooth_dr": 1e-5,
+        },
+    ),
+    "pathology_nuclick_annotation": ("DiceLoss", 1, {"sigmoid": True, "squared_pred": True}),
+    "pediatric_abdominal_ct_segmentation": (
+        "DiceCELoss",
+        3,
+        {
+            "include_background": False,
+            "to_onehot_y": True,
+            "softmax": True,
+            "squared_pred": True,
+            "batch": True,
+            "smooth_nr": 1e-6,
+            "smooth_dr": 1e-6,
+        },
+    ),
+    "prostate_mri_anatomy": (
+        "DiceFocalLoss",
+        3,
+        {"to_onehot_y": True, "softmax": True, "include_background": False},
+    ),
+    "renalStructures_CECT_segmentation": (
+        "DiceLoss",
+        3,
+        {
+            "include_background": False,
+            "to_onehot_y": True,
+            "sigmoid": True,
+            "softmax": False,
+            "squared_pred": False,
+            "jaccard": False,
+            "reduction": "mean",
+            "smooth_nr": 0.0,
+            "smooth_dr": 1e-5,
+            "batch": False,
+        },
+    ),
+    "renalStructures_UNEST_segmentation": (
+        "DiceCELoss",
+        3,
+        {"to_onehot_y": True, "softmax": True, "squared_pred": True, "batch": True},
+    ),
+    "segmentation_template": (
+        "DiceLoss",
+        3,
+        {"include_background": True, "to_onehot_y": True, "softmax": True},
+    ),
+    "spleen_ct_segmentation": (
+        "DiceCELoss",
+        2,
+        {
+            "include_background": True,
+            "to_onehot_y": True,
+            "softmax": True,
+            "squared_pred": True,
+            "batch": True,
+            "smooth_nr": 1e-5,
+            "smooth_dr": 1e-5,
+            "lambda_dice": 0.5,
+            "lambda_ce": 0.5,
+        },
+    ),
+    "spleen_deepedit_annotation": ("DiceCELoss", 2, {"to_onehot_y": True, "softmax": True}),
+    "swin_unetr_btcv_segmentation": (
+        "DiceCELoss",
+        3,
+        {"to_onehot_y": True, "softmax": True, "squared_pred": True, "batch": True},
+    ),
+    "ventricular_short_axis_3label": (
+        "DiceLoss",
+        3,
+        {"include_background": False, "to_onehot_y": True, "softmax": True},
+    ),
+    "vista3d": (
+        "DiceCELoss",
+        1,
+        {
+            "include_background": True,
+            "sigmoid": True,
+            "smooth_dr": 1e-5,
+            "smooth_nr": 0,
+            "squared_pred": True,
+            "to_onehot_y": False,
+        },
+    ),
+    "wholeBody_ct_segmentation": ("DiceCELoss", 3, {"to_onehot_y": True, "softmax": True}),
+    "wholeBrainSeg_Large_UNEST_segmentation": (
+        "DiceCELoss",
+        3,
+        {"to_onehot_y": True, "softmax": True, "squared_pred": True, "batch": True},
+    ),
+}
+
+
+@pytest.mark.parametrize("bundle", ZOO)
+def test_the_model_zoo_moves_over(bundle: str) -> None:
+    """With only ``_target_`` changed: the same value and the same gradient."""
+    name, channels, words = ZOO[bundle]
+    loss = {"_target_": f"metriseg_monai.{name}", **words}
+    ours = ConfigParser({"loss": loss}).get_parsed_content("loss")
+    logits, target = data(channels, indices=words.get("to_onehot_y", False))
+    expected = value_and_gradient(getattr(monai.losses, name)(**words), logits, target)
+    torch.testing.assert_close(value_and_gradient(ours, logits, target), expected)
+
+
+# ------------------------------------------------------------------------------- single words
+
+
+@pytest.mark.parametrize("name", ["DiceCELoss", "DiceFocalLoss"])
+def test_an_activation_of_ones_own_is_for_dice_alone(name: str) -> None:
+    """The other part sees the raw scores; behind a mask anything may stand."""
+    words = {"other_act": torch.sigmoid, "squared_pred": True, "to_onehot_y": True}
     assert_the_same(name, 3, words)
-
-
-def test_the_other_activation_is_for_dice_alone() -> None:
-    with pytest.raises(ValueError, match="other_act would be for the Dice part of DiceCELoss"):
-        m.DiceCELoss(other_act=torch.sigmoid)
-    words = {"other_act": torch.sigmoid, "squared_pred": True}
+    logits, target = data(3, indices=True)
+    loss, mask = getattr(m, name)(**words), torch.ones(2, 1, 6, 5)
+    mask[..., 3:] = 0
+    expected = loss(logits[..., :3], target[..., :3])
+    spoilt = logits.clone()
+    spoilt[..., 3:] = torch.nan
+    torch.testing.assert_close(loss(spoilt, target, mask), expected)
+    with pytest.raises(ValueError, match="can't be a term of a CompoundLoss"):
+        m.CompoundLoss([loss])(logits, target)
     assert_the_same("DiceLoss", 3, words)
 
 
-@pytest.mark.parametrize("word", ["squared_pred", "jaccard"])
-def test_flags_are_flags(word: str) -> None:
+@pytest.mark.parametrize("name", ["DiceLoss", "CrossEntropyLoss", "FocalLoss", "BoundaryLoss"])
+def test_one_channel_is_foreground(name: str) -> None:
+    """Without the background it is warned of, and counts all the same."""
+    logits, target = data(1, indices=False)
+    words = {"sigmoid": True}
+    expected = getattr(m, name)(**words, include_background=True)(logits, target)
+    with pytest.warns(UserWarning, match="include_background=False is ignored: one channel"):
+        value = getattr(m, name)(**words, include_background=False)(logits, target)
+    torch.testing.assert_close(value, expected)
+
+
+@pytest.mark.parametrize("word", ["squared_pred", "jaccard", "soft_label"])
+def test_false_is_heard_everywhere(word: str) -> None:
+    """Whoever spells words out may keep them; true ones, which would have an effect, not."""
+    logits, target = data(3, indices=True)
+    words = {"softmax": True, "to_onehot_y": True}
+    spelt = m.LovaszSoftmaxLoss(**words, **{word: False})
+    torch.testing.assert_close(spelt(logits, target), m.LovaszSoftmaxLoss(**words)(logits, target))
+    assert word not in spelt.arguments()
+    with pytest.raises(ValueError, match=f"no argument '{word}'"):
+        m.LovaszSoftmaxLoss(**words, **{word: True})
     with pytest.raises(ValueError, match=f"{word} must be True or False"):
         m.DiceLoss(sigmoid=True, **{word: "yes"})
-    with pytest.raises(ValueError, match=f"no argument '{word}'"):
-        m.TverskyLoss(sigmoid=True, **{word: True})
+
+
+@pytest.mark.parametrize("ignored", [2, 7])
+def test_ignored_voxels_of_a_one_hot_target(ignored: int) -> None:
+    """Those of the label's channel; of a label without one, those without a channel."""
+    logits, target = data(3, indices=True)
+    hidden = torch.rand(target.shape, generator=torch.Generator().manual_seed(0)) < 0.3
+    labels = torch.where(hidden, float(ignored), torch.where(target == 2, 1.0, target))
+    dense = torch.cat([labels == c for c in range(3)], 1).double()
+    words = {"softmax": True, "ignore_index": ignored}
+    expected = m.DiceLoss(**words, to_onehot_y=True)(logits, labels)
+    torch.testing.assert_close(m.DiceLoss(**words)(logits, dense), expected)
+    theirs = monai.losses.DiceLoss(**words)(logits, dense)
+    torch.testing.assert_close(expected, theirs)
+
+
+def test_smoothing_of_weighted_volumes() -> None:
+    """MONAI adds 1e-5 to sums over squared volumes: 2 / 100^2 is not much more.
+
+    Every p is 1/2: of both halves I = 50, S = Y = 100, so that sums of 1/Y^2 are 2 (2 50) / 10^4
+    = 0.02 and 2 (200) / 10^4 = 0.04. The loss is 1 - 0.02001 / 0.04001, and 1/2 unsmoothed.
+    """
+    logits, target = torch.zeros(1, 2, 200), (torch.arange(200) < 100).float().view(1, 1, 200)
+    words = {"softmax": True, "to_onehot_y": True}
+    value = m.GeneralizedDiceLoss(**words)(logits, target).item()
+    assert value == pytest.approx(1 - 0.02001 / 0.04001, abs=1e-7)
 
 
 def test_several_forms_in_one_pass() -> None:
@@ -135,3 +478,36 @@ def test_several_forms_in_one_pass() -> None:
     found = m.CompoundLoss(terms)
     assert found.moments == {1.0, 2.0}
     torch.testing.assert_close(found(logits, target), expected)
+
+
+@pytest.mark.parametrize("name", m.aliases.__all__)
+def test_aliases_copy_and_log_like_all_losses(name: str) -> None:
+    logits, target = data(2, indices=True)
+    loss = getattr(m, name)(softmax=True, to_onehot_y=True)
+    for other in (
+        copy.deepcopy(loss),
+        pickle.loads(pickle.dumps(loss)),
+        type(loss)(**loss.arguments()),
+    ):
+        torch.testing.assert_close(other(logits, target), loss(logits, target))
+    assert not loss.state_dict()
+    assert (
+        loss.name
+        == {
+            "AsymmetricUnifiedFocalLoss": "asymmetric_unified_focal",
+            "GeneralizedDiceFocalLoss": "generalized_dice_focal",
+            "HausdorffDTLoss": "hausdorff_dt",
+            "LogHausdorffDTLoss": "log_hausdorff_dt",
+            "MaskedDiceLoss": "masked_dice",
+        }[name]
+    )
+    inside = m.CompoundLoss([loss, m.CrossEntropyLoss(softmax=True, to_onehot_y=True)])
+    mask = torch.rand(2, 1, 6, 5, generator=torch.Generator().manual_seed(1)).double()
+    apart = [term(logits, target, mask) for term in inside.terms]
+    torch.testing.assert_close(inside(logits, target, mask), sum(apart))
+
+
+def test_scripting_is_refused_by_torch() -> None:
+    """The page says so; ``torch.compile`` takes them."""
+    with pytest.raises(Exception, match="keyword-only arguments"):
+        torch.jit.script(m.DiceLoss(softmax=True))

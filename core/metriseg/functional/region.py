@@ -164,11 +164,14 @@ def generalized_dice_index(
     weighting: Weighting = "square",
     class_weight: Tensor | None = None,
     smooth: Smooth = (0.0, 0.0),
+    *,
+    scaled: bool = True,
 ) -> Tensor:
     """2 sum_c w_c I_c / sum_c w_c (S_c + Y_c), (G, 1), with w = 1 / Y^2, 1 / Y or 1.
 
     A class that is absent from a group gets the largest finite w of the group; all are divided by
-    that one, so that what is smoothed doesn't depend on the volumes. ``class_weight`` (C)
+    that one, so that what is smoothed doesn't depend on the volumes, unless ``scaled`` is False:
+    then what is smoothed are sums of 1 / Y^2 themselves. ``class_weight`` (C)
     multiplies w; classes of weight 0 are left out, also of that rule. A group that has none of
     the classes has index 1 (unless the weighting is uniform). Sudre et al. 2017, arXiv:1707.03237.
 
@@ -187,7 +190,9 @@ def generalized_dice_index(
         weight = weight * class_weight
     overlap = (weight * s.overlap[1.0]).sum(1, keepdim=True)
     mass = (weight * (s.predicted[1.0] + s.target[1.0])).sum(1, keepdim=True)
-    return torch.where(known.any(1, keepdim=True), ratio(2 * overlap, mass, smooth), 1.0)
+    unit: float | Tensor = 1.0 if scaled else torch.where(largest > 0, largest, 1.0)
+    added = (smooth[0] / unit, smooth[1] / unit)
+    return torch.where(known.any(1, keepdim=True), ratio(2 * overlap, mass, added), 1.0)
 
 
 def penalized_index(index: Tensor, penalty: float) -> Tensor:
@@ -252,7 +257,9 @@ def shortfall(wrong: Tensor, mass: Tensor, smooth: Smooth) -> Tensor:
     return torch.where(empty, 0.0, quotient)
 
 
-def ratio(numerator: Tensor, denominator: Tensor, smooth: Smooth) -> Tensor:
+def ratio(
+    numerator: Tensor, denominator: Tensor, smooth: tuple[float | Tensor, float | Tensor]
+) -> Tensor:
     """The smoothed quotient, 1 where the denominator is 0."""
     denominator = denominator + smooth[1]
     empty = denominator == 0

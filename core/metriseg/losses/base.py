@@ -151,9 +151,7 @@ class SegmentationLoss(nn.Module, abc.ABC):
     @property
     def name(self) -> str:
         """What the loss is called in a log: ``PowerJaccardLoss`` is ``power_jaccard``."""
-        return re.sub(
-            r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__.removesuffix("Loss")
-        ).lower()
+        return name_in_log(type(self))
 
     @property
     def moments(self) -> frozenset[float]:
@@ -351,6 +349,12 @@ class SegmentationLoss(nn.Module, abc.ABC):
 compose(SegmentationLoss)
 
 
+def name_in_log(loss: type) -> str:
+    """A class's name in small letters, its words apart, without "Loss"."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", loss.__name__.removesuffix("Loss"))
+    return words.lower()
+
+
 class PixelLoss(SegmentationLoss):
     """A loss with a value at every pixel.
 
@@ -419,6 +423,12 @@ class TableLoss(SegmentationLoss):
         self, batch: Batch, reduction: Reduction, statistics: RegionStatistics | None
     ) -> Tensor:
         values, counted = self.table(batch, statistics)
+        return self.reduced_table(values, counted, batch, reduction)
+
+    def reduced_table(
+        self, values: Tensor, counted: Tensor, batch: Batch, reduction: Reduction
+    ) -> Tensor:
+        """A table and what of it counts, weighted by class and reduced."""
         factors = self.class_factors(batch) if self.columns_are_classes else None
         return reduce_table(values, counted, factors, reduction)
 

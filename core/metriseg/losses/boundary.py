@@ -66,12 +66,16 @@ class BoundaryLoss(DistanceLoss):
     defaults: ClassVar[DistanceOptions] = {"include_background": False}
 
     def evaluate(self, batch: Batch) -> Tensor:
+        return self.mean_over_classes(self.priced(batch), batch)
+
+    def priced(self, batch: Batch) -> Tensor:
+        """``(N, C, *S)``: every class's probability, priced by its distance."""
         signed = batch.loaded("signed_distance", dense=True)
         if signed is None:
             signed = signed_distance_map(
                 batch.masks, self.spacing, valid=batch.valid, dtype=batch.logits.dtype
             )
-        return self.mean_over_classes(F.region_wise(batch.probabilities, signed), batch)
+        return F.region_wise(batch.probabilities, signed)
 
 
 class RegionWiseLoss(DistanceLoss):

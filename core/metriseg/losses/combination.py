@@ -23,7 +23,7 @@ from metriseg.losses.pixel import (
     labelled_values,
 )
 from metriseg.options import Reduction, RegionOptions
-from metriseg.reduction import nothing_of, pixel_mass, reduce_pixels, reduce_table
+from metriseg.reduction import nothing_of, pixel_mass, reduce_pixels
 from metriseg.statistics import RegionStatistics
 
 __all__ = [
@@ -91,12 +91,12 @@ class CombinedLoss(RegionLoss):
                 " 'mean' or 'sum'"
             )
         s = self.statistics(batch, statistics)
-        factors = self.class_factors(batch)
         on_region, on_pixels = self.shares
         total = nothing_of(batch.logits)
         if on_region:
             table = self.region_values(batch, s)
-            total = total + on_region * reduce_table(table, self.counted(s), factors, reduction)
+            on_classes = self.reduced_table(table, self.counted(s), batch, reduction)
+            total = total + on_region * on_classes
         if on_pixels:
             values, mass = self.pixel_values(batch, s), self.pixel_mass(batch)
             total = total + on_pixels * reduce_pixels(values, batch.weight, reduction, mass)

@@ -87,15 +87,18 @@ class HausdorffDistanceTransformLoss(_HausdorffLoss):
         self.spacing = validation.spacing(spacing)
 
     def evaluate(self, batch: Batch) -> Tensor:
+        return self.mean_over_counted(self.priced(batch), batch)
+
+    def priced(self, batch: Batch) -> Tensor:
+        """``(N, C', *S)``: what an error costs in every class that counts."""
         first = self.first_counted(batch)
         p = batch.probabilities[:, first:]
-        values = F.hausdorff_distance_transform(
+        return F.hausdorff_distance_transform(
             p,
             batch.dense_target[:, first:],
             self.field(p.detach() > 0.5, batch),
             self.target_field(batch, first),
         )
-        return self.mean_over_counted(values, batch)
 
     def target_field(self, batch: Batch, first: int) -> Tensor:
         """Of the classes from ``first`` on, from the loader or from the target itself."""

@@ -1,0 +1,647 @@
+"""Losses that MONAI has too: here every word, default, value and shape is MONAI's."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import inspect
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from metriseg import (
+    Batch,
+    JaccardLoss,
+    PowerDiceLoss,
+    PowerJaccardLoss,
+    RegionLoss,
+    RegionStatistics,
+    SegmentationLoss,
+    validation,
+)
+from metriseg import functional as F
+from metriseg.batch import Activation
+from metriseg.binding import keyword
+from metriseg.options import Reduction
+from metriseg.reduction import beside_classes, pixel_mass
+from metriseg_monai import inputs
+from metriseg_monai.convention import (
+    ACTIVATIONS,
+    CALL,
+    IGNORE,
+    TO_ONEHOT,
+    WEIGHT,
+    MonaiConvention,
+    PixelConvention,
+    TableConvention,
+    numbers,
+)
+
+Words = Mapping[str, inspect.Parameter]
+
+
+def renamed(words: Words, names: Mapping[str, str], **defaults: Any) -> dict[str, Any]:
+    """The same parameters under MONAI's names, with its defaults."""
+    found = {}
+    for name, word in words.items():
+        theirs = names.get(name, name)
+        default = defaults.get(theirs, word.default)
+        found[theirs] = word.replace(name=theirs, default=default)
+    return found
+
+
+def told(arguments: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """The arguments under the core's names."""
+    return {
+        **arguments,
+        **{ours: arguments[theirs] for ours, theirs in names.items() if theirs in arguments},
+    }
+
+
+def without(*words: str) -> dict[str, str]:
+    """The hints for foreign words, but for some that the loss understands."""
+    return {w: hint for w, hint in MonaiConvention.foreign_words.items() if w not in words}
+
+
+# ------------------------------------------------------------------------------- regions
+
+
+class DiceConvention(TableConvention):
+    """MONAI's Dice is four overlaps in one: squared or not, of the sum or of the union."""
+
+    note = f"""{TableConvention.note}\
+    squared_pred: True squares prediction and target in the denominator: PowerDiceLoss(power=2).
+    jaccard: True divides twice the overlap by twice the union, where ``smooth_nr`` and
+        ``smooth_dr`` count half as much as in JaccardLoss.
+"""
+    foreign_words: ClassVar[Mapping[str, str]] = without("jaccard", "squared_pred", "soft_label")
+
+    @classmethod
+    def constructor_parameters(cls, core: Words) -> Words:
+        words = dict(super().constructor_parameters(core))
+        for name in ("squared_pred", "jaccard"):
+            words[name] = keyword(name, False, "bool")
+        return words
+
+    @classmethod
+    def translate(cls, arguments: dict[str, Any], core: Words) -> dict[str, Any]:
+        for name in ("squared_pred", "jaccard"):
+            validation.flag(name, arguments[name])
+        words = super().translate(arguments, core)
+        if arguments["squared_pred"]:
+            # with squares the product is what makes soft labels their own minimum
+            words.pop("overlap", None)
+        return words
+
+    def adopt(self, arguments: Mapping[str, Any]) -> None:
+        super().adopt(arguments)
+        squared, union = arguments["squared_pred"], arguments["jaccard"]
+        upper, lower = self.smooth_pair
+        smooth = (upper / 2, lower / 2) if union else (upper, lower)
+        overlap: RegionLoss | None = None
+        if union:
+            overlap = (
+                PowerJaccardLoss(2.0, smooth=smooth) if squared else JaccardLoss(smooth=smooth)
+            )
+        elif squared:
+            overlap = PowerDiceLoss(2.0, smooth=smooth)
+        # in a tuple: it is no module of this one
+        self._overlap = (overlap,)
+
+    @property
+    def moments(self) -> frozenset[float]:
+        overlap = self._overlap[0]
+        return super().moments if overlap is None else overlap.moments
+
+    def from_statistics(self, s: RegionStatistics) -> Tensor:
+        overlap = self._overlap[0]
+        return super().from_statistics(s) if overlap is None else overlap.from_statistics(s)
+
+    def table_factors(self, batch: Batch) -> Tensor | None:
+        if batch.num_classes - self.first_included(batch) == 1:
+            # MONAI's Dice does not weigh a class that is alone
+            return (
+                torch.arange(batch.num_classes, device=batch.logits.device)
+                .ge(self.first_included(batch))
+                .to(batch.logits.dtype)
+            )
+        return super().table_factors(batch)
+
+
+class TverskyConvention(TableConvention):
+    """MONAI's alpha is the price of false positives, its beta that of false negatives."""
+
+    note = f"""{TableConvention.note}\
+    alpha: the price of false positives, >= 0.
+    beta: the price of false negatives, >= 0.
+
+As in MONAI values under ``reduction="none"`` have the shape ``(B, C)``, or ``(C,)``.
+"""
+    foreign_words: ClassVar[Mapping[str, str]] = {
+        **without("soft_label"),
+        "fp_weight": "say 'alpha', as MONAI's Tversky loss",
+        "fn_weight": "say 'beta', as MONAI's Tversky loss",
+    }
+    words: ClassVar[Mapping[str, str]] = {"fp_weight": "alpha", "fn_weight": "beta"}
+
+    @classmethod
+    def constructor_parameters(cls, core: Words) -> Words:
+        return renamed(super().constructor_parameters(core), cls.words, alpha=0.5, beta=0.5)
+
+    @classmethod
+    def translate(cls, arguments: dict[str, Any], core: Words) -> dict[str, Any]:
+        for word in cls.words.values():
+            validation.number(word, arguments[word], low=0.0)
+        return super().translate(told(arguments, cls.words), core)
+
+    def unreduced(self, table: Tensor, batch: Batch) -> Tensor:
+        return self.columns(table, batch)
+
+
+class GeneralizedDiceConvention(TableConvention):
+    """MONAI adds its smoothing to sums weighted by one over squared volumes, as they are."""
+
+    note = f"""{TableConvention.note}\
+    w_type: "square" (w = 1 / Y^2), "simple" (1 / Y) or "uniform" (1), as ``weighting`` elsewhere.
+
+As in MONAI ``smooth_nr`` and ``smooth_dr`` are added to sums weighted by w itself, which is small
+where the volumes are large; elsewhere w is divided by the largest.
+"""
+    foreign_words: ClassVar[Mapping[str, str]] = {
+        **without("soft_label"),
+        "weighting": "say 'w_type', as MONAI's generalized Dice loss",
+    }
+    words: ClassVar[Mapping[str, str]] = {"weighting": "w_type"}
+
+    @classmethod
+    def constructor_parameters(cls, core: Words) -> Words:
+        return renamed(super().constructor_parameters(core), cls.words)
+
+    @classmethod
+    def translate(cls, arguments: dict[str, Any], core: Words) -> dict[str, Any]:
+        validation.one_of("w_type", arguments["w_type"], tuple(F.region.WEIGHTINGS))
+        # an enumeration's word is a word
+        arguments = {
+            **arguments,
+            "w_type": getattr(arguments["w_type"], "value", None) or arguments["w_type"],
+        }
+        return super().translate(told(arguments, cls.words), core)
+
+    def from_statistics(self, s: RegionStatistics, class_weight: Tensor | None = None) -> Tensor:
+        index = F.generalized_dice_index(
+            s, self.weighting, class_weight, self.smooth_pair, scaled=False
+        )
+        return 1 - index
+
+
+class WassersteinConvention(TableConvention):
+    """MONAI's takes raw scores and class indices, and has words of its own."""
+
+    note = f"""\
+In MONAI
+--------
+{CALL}
+A target of one channel, or ``(B, *S)``, holds class indices, whatever ``to_onehot_y`` says. With
+``reduction="none"`` the value has shape ``(B,)``, or ``(1,)`` with ``batch=True``.
+
+In place of ``activation``, ``class_weight``, ``per_image``, ``smooth``, ``distances`` and
+``weighting``:
+{TO_ONEHOT}\
+    sigmoid, softmax, other_act: softmax, unless ``other_act`` makes probabilities of the input.
+{IGNORE}{WEIGHT}\
+    batch: whether the sums go over the batch, or over each image.
+    smooth_nr, smooth_dr: what is added to numerator and denominator, >= 0.
+    dist_matrix: the distances M, ``(C, C)``.
+    weighting_mode: "default" or "GDL".
+"""
+    foreign_words: ClassVar[Mapping[str, str]] = {
+        **MonaiConvention.foreign_words,
+        "distances": "say 'dist_matrix', as MONAI's generalized Wasserstein Dice loss",
+        "weighting": "say 'weighting_mode', as MONAI's generalized Wasserstein Dice loss",
+    }
+    usual_activation: ClassVar[Activation | None] = "softmax"
+    words: ClassVar[Mapping[str, str]] = {
+        "distances": "dist_matrix",
+        "weighting": "weighting_mode",
+    }
+
+    @classmethod
+    def constructor_parameters(cls, core: Words) -> Words:
+        return renamed(super().constructor_parameters(core), cls.words)
+
+    @classmethod
+    def translate(cls, arguments: dict[str, Any], core: Words) -> dict[str, Any]:
+        validation.one_of("weighting_mode", arguments["weighting_mode"], ("default", "GDL"))
+        validation.distance_matrix(arguments["dist_matrix"], "dist_matrix")
+        return super().translate(told(arguments, cls.words), core)
+
+    def forward(
+        self, input: Tensor, target: Tensor, mask: Tensor | None = None, **beside: Any
+    ) -> Tensor:
+        target = inputs.plain("target", target)
+        if isinstance(input, Tensor) and target.ndim == input.ndim - 1:
+            target = target.unsqueeze(1)
+        return super().forward(input, target, mask, **beside)
+
+    def _expects_indices(self, input: Tensor, target: Tensor) -> bool:
+        one_channel = target.ndim == input.ndim and target.shape[1] == 1 < input.shape[1]
+        return one_channel or super()._expects_indices(input, target)
+
+    def unreduced(self, table: Tensor, batch: Batch) -> Tensor:
+        return table.flatten()
+
+
+# -------------------------------------------------------------------------------- voxels
+
+
+def focal_channels(
+    loss: SegmentationLoss, batch: Batch, gamma: float, alpha: float | Tensor | None
+) -> Tensor:
+    """``(B, C, *S)``: the focal loss of every class by itself, weighted by class."""
+    log_p, target = batch.log_probabilities, batch.dense_target
+    if batch.one_vs_rest:
+        values = F.binary_focal(log_p, batch.log_complements, target, gamma, alpha)
+    else:
+        if isinstance(alpha, float):
+            others = (alpha,) * (batch.num_classes - 1)
+            alpha = log_p.new_tensor((1 - alpha, *others))
+        # whoever isn't of the class costs nothing: its logarithm is that of 1
+        values = F.binary_focal(log_p, torch.zeros_like(log_p), target, gamma, alpha)
+    factors = loss.class_factors(batch)
+    return values if factors is None else values * beside_classes(factors, values)
+
+
+def means_of_channels(values: Tensor, batch: Batch) -> Tensor:
+    """``(B, C)``: the mean over the voxels of every image, by their weights; 0 of none."""
+    if batch.weight is None:
+        return values.flatten(2).mean(2)
+    weight = batch.weight.unsqueeze(1)
+    mass = weight.flatten(2).sum(2)
+    total = (values * weight).flatten(2).sum(2)
+    return total / torch.where(mass > 0, mass, 1.0)
+
+
+class FocalConvention(PixelConvention):
+    """MONAI's focal loss takes raw scores, has a word of its own for softmax, and a mean of all."""
+
+    note = f"""\
+In MONAI
+--------
+{CALL} As in MONAI the mean is over voxels and channels, also with softmax, where the core sums
+over the channels; ``reduction="sum"`` adds the means over the voxels of each image and class;
+``"none"`` has shape ``(B, C, *S)``, without an excluded background.
+
+In place of ``activation`` and ``class_weight``:
+{TO_ONEHOT}\
+    use_softmax: True for softmax, False for sigmoid; None for the word that is said, or sigmoid.
+    sigmoid, softmax, other_act: the same in other words; ``other_act`` makes probabilities.
+{IGNORE}{WEIGHT}\
+    alpha: a number in [0, 1], or C numbers >= 0, or C - 1 with ``include_background=False``.
+"""
+    usual_activation: ClassVar[Activation | None] = "sigmoid"
+
+    @classmethod
+    def constructor_parameters(cls, core: Words) -> Words:
+        words = dict(super().constructor_parameters(core))
+        words["use_softmax"] = keyword("use_softmax", None, "bool | None")
+        return words
+
+    @classmethod
+    def chosen_activation(cls, arguments: Mapping[str, Any]) -> Activation:
+        use_softmax = arguments["use_softmax"]
+        validation.optional(validation.flag, "use_softmax", use_softmax)
+        if use_softmax is None:
+            return super().chosen_activation(arguments)
+        meant, other = ("softmax", "sigmoid") if use_softmax else ("sigmoid", "softmax")
+        for word in (other, "other_act"):
+            if arguments[word]:
+                raise ValueError(
+                    f"use_softmax={use_softmax} contradicts {word}={arguments[word]!r}"
+                )
+        return super().chosen_activation({**arguments, meant: True})
+
+    @classmethod
+    def translate(cls, arguments: dict[str, Any], core: Words) -> dict[str, Any]:
+        words = super().translate(arguments, core)
+        alone = isinstance(words["alpha"], (int, float)) and not words["include_background"]
+        if alone and words["activation"] == "softmax":
+            raise ValueError(
+                "alpha of exclusive classes weighs the background against the others, which"
+                " include_background=False leaves out (MONAI ignores alpha there): leave it out, or"
+                " give a number for every class"
+            )
+        return words
+
+    def numbers(self, name: str, like: Tensor) -> Tensor | None:
+        found = super().numbers(name, like)
+        if name == "alpha" and found is not None and not self.include_background:
+            classes = like.shape[1]
+            return torch.nn.functional.pad(found, (1, 0)) if len(found) == classes - 1 else found
+        return found
+
+    def reduced(
+        self, batch: Batch, reduction: Reduction, statistics: RegionStatistics | None
+    ) -> Tensor:
+        if reduction == "mean":
+            mean = super().reduced(batch, reduction, statistics)
+            return mean if batch.one_vs_rest else mean / self.num_included(batch)
+        return reduced_channels(self, self.channels(batch), batch, reduction)
+
+    def channels(self, batch: Batch) -> Tensor:
+        """``(B, C, *S)``, as :func:`focal_channels`."""
+        alpha = self.alpha
+        if isinstance(alpha, Tensor):
+            alpha = self.numbers("alpha", batch.logits)
+        return focal_channels(self, batch, self.gamma, alpha)
+
+
+def reduced_channels(
+    loss: SegmentationLoss, values: Tensor, batch: Batch, reduction: Reduction
+) -> Tensor:
+    """Values ``(B, C, *S)`` as MONAI's focal loss adds them up, or leaves them."""
+    values = values[:, batch.num_classes - loss.num_included(batch) :]
+    if reduction == "sum":
+        return means_of_channels(values, batch).sum()
+    return values if batch.weight is None else values * batch.weight.unsqueeze(1)
+
+
+class DistanceConvention(MonaiConvention):
+    """Losses of distances, which MONAI reduces to a value for every class of an image."""
+
+    note = f"""\
+In MONAI
+--------
+{CALL} With ``reduction="none"`` the value has shape ``(B, C)``, or ``(C,)`` with ``batch=True``,
+without an excluded background; ``"sum"`` adds these.
+
+In place of ``activation`` and ``class_weight``:
+{TO_ONEHOT}{ACTIVATIONS}{IGNORE}{WEIGHT}\
+    batch: whether unreduced values, and those that "sum" adds, are means over the batch.
+"""
+
+    batch: bool
+
+    @classmethod
+    def constructor_parameters(cls, core: Words) -> Words:
+        words = dict(super().constructor_parameters(core))
+        words["batch"] = keyword("batch", False, "bool")
+        return words
+
+    def adopt(self, arguments: Mapping[str, Any]) -> None:
+        super().adopt(arguments)
+        self.batch = validation.flag("batch", arguments["batch"])
+
+    def reduced(
+        self, batch: Batch, reduction: Reduction, statistics: RegionStatistics | None
+    ) -> Tensor:
+        if reduction == "mean":
+            return super().reduced(batch, reduction, statistics)
+        values, factors = self.priced(batch), self.class_factors(batch)
+        included = self.num_included(batch)
+        values = values[:, values.shape[1] - included :]
+        means = means_of_channels(values, batch)
+        if factors is not None:
+            means = means * factors[batch.num_classes - included :]
+        if self.batch:
+            means = means.mean(0, keepdim=True)
+        return means.sum() if reduction == "sum" else self.unreduced(means, batch)
+
+    def unreduced(self, means: Tensor, batch: Batch) -> Tensor:
+        """Means ``(B, C)``, or ``(1, C)``, as MONAI's boundary loss returns them."""
+        return means[0] if self.batch else means
+
+
+class BoundaryConvention(DistanceConvention):
+    """MONAI's counts the background unless told otherwise."""
+
+    @classmethod
+    def constructor_parameters(cls, core: Words) -> Words:
+        return renamed(super().constructor_parameters(core), {}, include_background=True)
+
+
+class HausdorffConvention(DistanceConvention):
+    """Values keep the number of dimensions."""
+
+    note = DistanceConvention.note.replace(
+        "``(B, C)``, or ``(C,)``", "``(B, C, 1, …)``, or ``(1, C, 1, …)``"
+    )
+
+    def unreduced(self, means: Tensor, batch: Batch) -> Tensor:
+        return means.reshape(*means.shape, *(1,) * (batch.logits.ndim - 2))
+
+
+class LogHausdorffConvention(HausdorffConvention):
+    """The logarithm of one more than the loss."""
+
+    note = f"""{HausdorffConvention.note}
+The value is ln(1 + that of HausdorffDTLoss), after the reduction.
+"""
+
+    def reduced(
+        self, batch: Batch, reduction: Reduction, statistics: RegionStatistics | None
+    ) -> Tensor:
+        return super().reduced(batch, reduction, statistics).log1p()
+
+
+# ---------------------------------------------------------------------------------- sums
+
+
+class DiceSumConvention(DiceConvention):
+    """Dice and a loss of voxels, whose activation MONAI doesn't leave to the user."""
+
+    usual_activation: ClassVar[Activation | None] = None
+
+    @abc.abstractmethod
+    def voxel_activation(self, batch: Batch) -> Activation:
+        """What makes probabilities of raw scores for the loss of voxels."""
+
+    def features_of(self, raw: Tensor, features: Tensor | None) -> Tensor | None:
+        """Beside probabilities of ``other_act`` the loss of voxels wants the raw scores."""
+        return super().features_of(raw, features) if self.other_act is None else raw
+
+    def for_voxels(self, batch: Batch) -> Batch:
+        """The batch as the loss of voxels sees it."""
+        if batch.activation != "identity":
+            return batch.under(self.voxel_activation(batch))
+        raw = batch.features
+        if raw is None:
+            raise ValueError(
+                f"{type(self).__name__} wants raw scores beside the probabilities of other_act:"
+                " it can't be a term of a CompoundLoss then, sum its two losses there"
+            )
+        return dataclasses.replace(
+            batch,
+            logits=raw.to(batch.logits.dtype),
+            features=None,
+            activation=self.voxel_activation(batch),
+        )
+
+
+class DiceCEConvention(DiceSumConvention):
+    """The cross-entropy is of exclusive classes wherever there are several channels."""
+
+    note = f"""{DiceConvention.note}
+As in MONAI the cross-entropy is that of exclusive classes of the raw scores, also with
+``sigmoid=True``, which then concerns the Dice part; with one channel it is the binary one. Its mean
+divides by the weights that the voxels met, of a one-hot target by the number of voxels. With one
+channel ``weight`` is what positives weigh in it.
+"""
+    foreign_words: ClassVar[Mapping[str, str]] = {
+        **DiceConvention.foreign_words,
+        "normalize": "as in MONAI the cross-entropy of class indices divides by the weights met",
+        "pos_weight": "say 'weight': with one channel it is that of positives",
+    }
+
+    @classmethod
+    def constructor_parameters(cls, core: Words) -> Words:
+        words = super().constructor_parameters(core)
+        return {n: p for n, p in words.items() if n not in ("normalize", "pos_weight")}
+
+    def voxel_activation(self, batch: Batch) -> Activation:
+        return "sigmoid" if batch.num_classes == 1 else "softmax"
+
+    def pixel_values(self, batch: Batch, s: RegionStatistics) -> Tensor:
+        batch = self.for_voxels(batch)
+        if batch.num_classes > 1:
+            return super().pixel_values(batch, s)
+        if self.label_smoothing:
+            raise ValueError(
+                "label_smoothing is for exclusive classes, and MONAI ignores it with one channel:"
+                " leave it out"
+            )
+        log_p, log_q = batch.log_probabilities, batch.log_complements
+        positives = self.numbers("class_weight", batch.logits)
+        if positives is not None and positives.numel() != 1:
+            raise ValueError(
+                "weight must be one number with one channel, that of positives, got"
+                f" {positives.numel()}"
+            )
+        return F.binary_cross_entropy(log_p, log_q, batch.target, positives)[:, 0]
+
+    def pixel_mass(self, batch: Batch) -> Tensor:
+        factors = None if batch.num_classes == 1 else self.class_factors(batch, True)
+        if factors is None or not batch.has_labels:
+            return pixel_mass(batch)
+        met = factors[batch.target]
+        return (met if batch.weight is None else met * batch.weight).sum()
+
+
+class DiceFocalConvention(DiceSumConvention):
+    """The focal loss asks a question a channel, and leaves out what Dice leaves out."""
+
+    note = f"""{DiceConvention.note}
+As in MONAI the focal loss asks a yes-or-no question a channel of the raw scores, also with
+``softmax=True``, which then concerns the Dice part; ``include_background=False`` concerns both.
+``reduction="sum"`` adds the means over voxels of every image and class, ``"none"`` has shape
+``(B, C, *S)``.
+"""
+
+    @property
+    def background_of_pixels(self) -> bool:
+        return self.include_background
+
+    def voxel_activation(self, batch: Batch) -> Activation:
+        return "sigmoid"
+
+    def pixel_values(self, batch: Batch, s: RegionStatistics) -> Tensor:
+        return super().pixel_values(self.for_voxels(batch), s)
+
+    def reduced(
+        self, batch: Batch, reduction: Reduction, statistics: RegionStatistics | None
+    ) -> Tensor:
+        if reduction == "mean":
+            return super().reduced(batch, reduction, statistics)
+        s = self.statistics(batch, statistics)
+        table = self.reduced_table(self.region_values(batch, s), self.counted(s), batch, reduction)
+        seen = self.for_voxels(batch)
+        alpha = self.alpha
+        if isinstance(alpha, Tensor):
+            alpha = self.numbers("alpha", batch.logits)
+        values = focal_channels(self, seen, self.gamma, alpha)
+        on_voxels = reduced_channels(self, values, seen, reduction)
+        return self.lambda_dice * table + self.lambda_focal * on_voxels
+
+
+class UnifiedFocalConvention(TableConvention):
+    """MONAI's ``weight`` is the share of the focal part."""
+
+    note = f"""{TableConvention.note}\
+    weight: the share of the focal part in [0, 1], as in MONAI's AsymmetricUnifiedFocalLoss;
+        ``focal_share`` in the core. The weights of the classes are ``class_weight`` here.
+"""
+    foreign_words: ClassVar[Mapping[str, str]] = {
+        **without("class_weight", "soft_label"),
+        "focal_share": "say 'weight', as MONAI's unified focal loss",
+    }
+
+    @classmethod
+    def constructor_parameters(cls, core: Words) -> Words:
+        words = dict(super().constructor_parameters(core))
+        words["class_weight"] = words.pop("weight").replace(name="class_weight")
+        return renamed(words, {"focal_share": "weight"})
+
+    @classmethod
+    def translate(cls, arguments: dict[str, Any], core: Words) -> dict[str, Any]:
+        share = validation.number("weight", arguments["weight"], low=0.0, high=1.0)
+        classes = numbers("class_weight", arguments["class_weight"])
+        words = super().translate({**arguments, "focal_share": share, "weight": None}, core)
+        return {**words, "class_weight": classes}
+
+
+class AsymmetricUnifiedFocalConvention(MonaiConvention):
+    """MONAI's: of two classes, with half of the focal part, and one number."""
+
+    note = f"""\
+In MONAI
+--------
+{CALL}
+There are two classes: two channels, or one for the foreground. As in MONAI's the focal part is the
+mean over both, half of the sum that the core takes, and the value is one number whatever
+``reduction`` says.
+
+    weight: the share of the focal part in [0, 1].
+{TO_ONEHOT}{ACTIVATIONS}{IGNORE}\
+    num_classes: 2.
+"""
+
+    @classmethod
+    def constructor_parameters(cls, core: Words) -> Words:
+        words = super().constructor_parameters(core)
+        kept = ("focal_share", "delta", "gamma", "reduction", "ignore_index")
+        activations = ("to_onehot_y", "sigmoid", "softmax", "other_act")
+        found = {name: words[name] for name in (*kept, *activations)}
+        found["num_classes"] = keyword("num_classes", 2, "int")
+        return renamed(found, {"focal_share": "weight"}, delta=0.7)
+
+    @classmethod
+    def translate(cls, arguments: dict[str, Any], core: Words) -> dict[str, Any]:
+        share = validation.number("weight", arguments["weight"], low=0.0, high=1.0)
+        if validation.whole_number("num_classes", arguments["num_classes"]) != 2:
+            raise ValueError(
+                f"num_classes must be 2, got {arguments['num_classes']}: for more take"
+                " UnifiedFocalLoss"
+            )
+        validation.one_of("reduction", arguments["reduction"], ("mean", "sum", "none"))
+        given = {name: value for name, value in arguments.items() if name != "weight"}
+        words = super().translate({**given, "focal_share": share}, core)
+        # what MONAI adds to the index
+        return {**words, "reduction": "mean", "smooth": 1e-7}
+
+    @property
+    def shares(self) -> tuple[float, float]:
+        on_regions, on_voxels = super().shares
+        return on_regions, on_voxels / 2
+
+    def forward(
+        self, y_pred: Tensor, y_true: Tensor, mask: Tensor | None = None, **beside: Any
+    ) -> Tensor:
+        """The loss, of arguments that MONAI's calls so."""
+        inputs.check_prediction(inputs.plain("y_pred", y_pred))
+        if y_pred.shape[1] > 2:
+            raise ValueError(
+                f"y_pred must have one channel or two, got {y_pred.shape[1]}: for more classes take"
+                " UnifiedFocalLoss"
+            )
+        return super().forward(y_pred, y_true, mask, **beside)
