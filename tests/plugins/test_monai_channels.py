@@ -224,7 +224,7 @@ def test_what_does_not_fit() -> None:
     with pytest.raises(ValueError, match="'instances' must hold whole numbers"):
         objects(z, joined(given, "instances"))
     with pytest.raises(ValueError, match="input must have shape"):
-        masked(z[0, 0], target)
+        masked(z[0, 0, 0], target)
 
 
 def test_it_is_configured_copied_and_pickled() -> None:

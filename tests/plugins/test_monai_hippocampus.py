@@ -1,0 +1,301 @@
+"""The bundle of 3-D volumes: MONAI's own command trains it with any loss, and resumes it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+pytest.importorskip("monai")
+pytest.importorskip("ignite")
+pytest.importorskip("fire")
+pytest.importorskip("nibabel")
+
+from ignite.engine import Events
+from monai.bundle import ConfigParser, ConfigWorkflow
+from monai.utils import set_determinism
+
+import metriseg_monai as m
+from metriseg.configuration import config_path
+from metriseg_monai.datasets import hippocampus
+
+NAME = "monai/hippocampus_unet_dice-ce"
+CONFIGS = config_path(NAME) / "configs"
+LOSSES = json.loads((CONFIGS / "losses.json").read_text())
+DATA = os.environ.get("METRISEG_DATA")
+needs_data = pytest.mark.skipif(
+    not (DATA and (Path(DATA) / "hippocampus").is_dir()),
+    reason="needs the volumes in $METRISEG_DATA/hippocampus",
+)
+
+#: Four volumes, two iterations an epoch, patches that fit the network.
+SHORT = {
+    "limit": 4,
+    "max_epochs": 1,
+    "batch_size": 2,
+    "patch_size": [16, 16, 16],
+    "num_threads": 1,
+    "val_interval": 9,
+}
+#: A second config file: what a compound loss knows, after every iteration.
+NOTE = {
+    "imports": [
+        "$import os",
+        "$import torch",
+        "$import metriseg_monai",
+        "$from ignite.engine import Events",
+    ],
+    "note": "$lambda engine: print('step', @loss_function.loss.step, 'loss',"
+    " engine.state.output[0]['loss'])",
+    "run": [
+        "$@train#trainer.add_event_handler(Events.ITERATION_COMPLETED, @note)",
+        "$@train#trainer.run()",
+    ],
+}
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(config_path(NAME), tmp_path / "bundle"))
+
+
+@pytest.fixture
+def workflow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., ConfigWorkflow]]:
+    """The shipped bundle, shortened, with changes, in this process."""
+    monkeypatch.chdir(tmp_path)
+    threads = torch.get_num_threads()
+
+    def make(**changes: Any) -> ConfigWorkflow:
+        made = ConfigWorkflow(
+            config_file=str(CONFIGS / "train.json"),
+            meta_file=str(CONFIGS / "metadata.json"),
+            workflow_type="train",
+            **{**SHORT, **changes},
+        )
+        made.initialize()
+        return made
+
+    yield make
+    set_determinism(None)
+    torch.set_num_threads(threads)
+
+
+def run(bundle: Path, config: str = "configs/train.json", **overrides: Any) -> str:
+    """The run of the bundle's README, shortened, with changes: its log."""
+    words = {
+        "config_file": config,
+        "meta_file": "configs/metadata.json",
+        "bundle_root": ".",
+        **SHORT,
+        **overrides,
+    }
+    options = [word for name, value in words.items() for word in (f"--{name}", str(value))]
+    finished = subprocess.run(
+        [sys.executable, "-m", "monai.bundle", "run", *options],
+        cwd=bundle,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    log = finished.stdout + finished.stderr
+    assert finished.returncode == 0, log
+    return log
+
+
+def noted(log: str) -> list[tuple[int, float]]:
+    """The step of the compound loss at every iteration, and the loss."""
+    return [(int(a), float(b)) for a, b in re.findall(r"^step (\d+) loss (\S+)$", log, re.M)]
+
+
+# ---------------------------------------------------------------------- the command
+
+
+@needs_data
+@pytest.mark.training
+def test_the_command_trains(bundle: Path) -> None:
+    """MONAI's log has the metrics; the checkpoint has the trainer, whatever the loss learns."""
+    log = run(bundle, val_interval=1, limit=2, **{"validate#inferer#roi_size": [32, 48, 32]})
+    for metric in ("val_mean_dice", "val_hausdorff_95", "val_surface_distance"):
+        assert re.search(rf"{metric}: \d+\.\d+", log), log
+    assert "nan" not in log
+    checkpoint = torch.load(bundle / "work_dirs" / NAME / "last.pt", weights_only=True)
+    assert set(checkpoint) == {"network", "loss", "optimizer", "trainer"}
+    assert checkpoint["trainer"]["iteration"] == 1
+    assert checkpoint["network"]
+    assert not checkpoint["loss"]
+
+
+@needs_data
+@pytest.mark.training
+@pytest.mark.parametrize("name", ["weighted", "hausdorff"])
+def test_one_option_makes_it_another_loss(bundle: Path, name: str) -> None:
+    """Voxel weights or distances come with the loss: the loader writes what it names."""
+    log = run(bundle, loss=f"%configs/losses.json::{name}")
+    assert "nan" not in log
+    terms = re.search(r"Metrics -- loss_dice_ce: \d.* loss_hausdorff_distance_transform: \d", log)
+    assert bool(terms) == (name == "hausdorff")
+    assert (bundle / "work_dirs" / NAME / "last.pt").exists()
+
+
+@needs_data
+@pytest.mark.training
+def test_a_resumed_training_goes_on_where_it_stopped(
+    bundle: Path, workflow: Callable[..., ConfigWorkflow]
+) -> None:
+    """One epoch and, in another process, the second: the schedule is that of an unbroken run.
+
+    Its weight counts epochs: 0 in the first, 0.1 in the second.
+    """
+    made = workflow(loss=f"%{CONFIGS / 'losses.json'}::boundary", max_epochs=2)
+    unbroken: list[tuple[int, float]] = []
+    made.trainer.add_event_handler(
+        Events.ITERATION_COMPLETED,
+        lambda engine: unbroken.append(
+            (engine.loss_function.loss.step, engine.state.output[0]["loss"])
+        ),
+    )
+    made.run()
+    assert [step for step, _ in unbroken] == [0, 0, 1, 1]
+
+    (bundle / "configs" / "note.json").write_text(json.dumps(NOTE))
+    command = {
+        "config": "['configs/train.json','configs/note.json']",
+        "loss": "%configs/losses.json::boundary",
+    }
+    first = noted(run(bundle, **command))
+    saved = torch.load(bundle / "work_dirs" / NAME / "last.pt", weights_only=True)
+    second = noted(run(bundle, **command, max_epochs=2, resume=True))
+    assert [step for step, _ in (*first, *second)] == [0, 0, 1, 1]
+    assert [loss for _, loss in first] == pytest.approx([loss for _, loss in unbroken[:2]])
+    again = torch.load(bundle / "work_dirs" / NAME / "last.pt", weights_only=True)
+    for checkpoint, iterations in ((saved, 2), (again, 4)):
+        assert checkpoint["trainer"]["iteration"] == iterations
+        assert checkpoint["optimizer"]["state"][0]["step"] == iterations
+
+
+# ---------------------------------------------------------------------- in this process
+
+
+@needs_data
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_alternatives_train(name: str, workflow: Callable[..., ConfigWorkflow]) -> None:
+    """The batch has what the loss names, in patches, and the trainer takes it."""
+    made = workflow(
+        loss=f"%{CONFIGS / 'losses.json'}::{name}", **{"train#dataloader#shuffle": False}
+    )
+    assert made.check_properties() == []
+    parser = made.parser
+    loss = parser.get_parsed_content("loss")
+    (batch, *_) = parser.get_parsed_content("train#dataloader")
+    image, target = made.trainer.prepare_batch(batch, "cpu")
+    named = getattr(loss, "channels", {})
+    assert target.shape[:2] == (2, 1 + sum(named.values()))
+    assert image.shape[2:] == target.shape[2:] == (16, 16, 16)
+    with torch.no_grad():
+        value = loss(made.network_def(image), target)
+    assert value.isfinite()
+    made.run()
+    assert made.trainer.state.iteration == 2
+
+
+@needs_data
+def test_maps_are_those_of_the_whole_image(workflow: Callable[..., ConfigWorkflow]) -> None:
+    """Of uncropped volumes the loss is what it computes of them itself, with spacing 1 mm."""
+    made = workflow(
+        loss=f"%{CONFIGS / 'losses.json'}::boundary", patch_size=[48, 64, 48], batch_size=1, limit=1
+    )
+    loss = made.parser.get_parsed_content("loss")
+    loss.loss.step = 10
+    (batch,) = made.parser.get_parsed_content("train#dataloader")
+    image, target = made.trainer.prepare_batch(batch, "cpu")
+    assert torch.equal(batch["label"].unique().as_tensor(), torch.tensor([0.0, 1.0, 2.0]))
+    with torch.no_grad():
+        output = made.network_def(image)
+        alone = loss.loss(output, batch["label"])
+        boundary = m.BoundaryLoss(softmax=True, to_onehot_y=True)(output, batch["label"])
+        torch.testing.assert_close(loss(output, target), alone)
+        torch.testing.assert_close(
+            loss(output, target) - loss.loss.terms[0](output, batch["label"]),
+            boundary,
+            rtol=1e-4,
+            atol=1e-5,
+        )
+
+
+@needs_data
+def test_weights_grow_toward_the_boundary(workflow: Callable[..., ConfigWorkflow]) -> None:
+    """2 beside the edge of a class, 1 where it is deepest."""
+    made = workflow(
+        loss=f"%{CONFIGS / 'losses.json'}::weighted", patch_size=[48, 64, 48], batch_size=1, limit=1
+    )
+    (batch,) = made.parser.get_parsed_content("train#dataloader")
+    label, weight = batch["label"].as_tensor(), batch["label_mask"].as_tensor()
+    assert weight.shape == label.shape
+    assert (float(weight.min()), float(weight.max())) == (1.0, 2.0)
+    edge = label[0, 0, 1:] != label[0, 0, :-1]
+    assert edge.any()
+    assert torch.equal(weight[0, 0, 1:][edge], torch.full((int(edge.sum()),), 2.0))
+
+
+@needs_data
+def test_the_volumes_are_what_the_metadata_says(workflow: Callable[..., ConfigWorkflow]) -> None:
+    """150 and 40 pairs; a channel, three labels; the padded size holds them all."""
+    formats = json.loads((CONFIGS / "metadata.json").read_text())["network_data_format"]
+    for split, number in (("train", 150), ("val", 40)):
+        items = hippocampus(split)
+        assert len(items) == number
+        assert all(Path(path).exists() for item in items for path in item.values())
+        assert len({item["image"] for item in items}) == number
+    made = workflow()
+    (batch, *_) = made.parser.get_parsed_content("validate#dataloader")
+    assert batch["image"].shape[1] == formats["inputs"]["image"]["num_channels"]
+    assert batch["label"].unique().numel() == formats["outputs"]["pred"]["num_channels"]
+    assert abs(float(batch["image"].mean())) < 1e-4
+    train = json.loads((CONFIGS / "train.json").read_text())
+    assert train["patch_size"] == formats["inputs"]["image"]["spatial_shape"]
+
+
+def test_where_the_volumes_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By name, an image and its label; what is missing is said, with the variable."""
+    monkeypatch.delenv("METRISEG_DATA", raising=False)
+    with pytest.raises(FileNotFoundError, match="environment variable METRISEG_DATA"):
+        hippocampus("train")
+    with pytest.raises(FileNotFoundError, match=r"no volumes.*METRISEG_DATA must be"):
+        hippocampus("train", str(tmp_path))
+    for kind in ("images", "labels"):
+        folder = tmp_path / "hippocampus" / "val" / kind
+        folder.mkdir(parents=True)
+        for name in ("b", "a"):
+            (folder / f"{name}.nii.gz").touch()
+    monkeypatch.setenv("METRISEG_DATA", str(tmp_path))
+    found = hippocampus("val")
+    assert [Path(item["image"]).name for item in found] == ["a.nii.gz", "b.nii.gz"]
+    assert [Path(item["label"]).parent.name for item in found] == ["labels", "labels"]
+    assert hippocampus("val", limit=1) == found[:1]
+    (tmp_path / "hippocampus" / "val" / "labels" / "a.nii.gz").unlink()
+    with pytest.raises(FileNotFoundError, match=r"no label .*a\.nii\.gz"):
+        hippocampus("val")
+    with pytest.raises(ValueError, match="split must be one of 'train', 'val', got 'test'"):
+        hippocampus("test")
+    with pytest.raises(ValueError, match="limit must be a whole number >= 1"):
+        hippocampus("val", limit=0)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_losses_need_no_data(name: str) -> None:
+    """Each is built, and its target's channels have transforms in the bundle that write them."""
+    loss = ConfigParser({"loss": LOSSES[name]}).get_parsed_content("loss")
+    written = (CONFIGS / "train.json").read_text()
+    for key in m.target_keys(loss)[1:]:
+        assert f"'{key}' not in @target_keys" in written
