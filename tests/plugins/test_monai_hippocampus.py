@@ -91,7 +91,20 @@ def workflow(
     torch.set_num_threads(threads)
 
 
-def run(bundle: Path, config: str = "configs/train.json", **overrides: Any) -> str:
+MODULE = (sys.executable, "-m", "monai.bundle", "run")
+#: Two processes on this machine.
+TORCHRUN = (
+    *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"),
+    *("-m", "monai.bundle", "run"),
+)
+
+
+def run(
+    bundle: Path,
+    config: str = "configs/train.json",
+    command: tuple[str, ...] = MODULE,
+    **overrides: Any,
+) -> str:
     """The run of the bundle's README, shortened, with changes: its log."""
     words = {
         "config_file": config,
@@ -102,7 +115,7 @@ def run(bundle: Path, config: str = "configs/train.json", **overrides: Any) -> s
     }
     options = [word for name, value in words.items() for word in (f"--{name}", str(value))]
     finished = subprocess.run(
-        [sys.executable, "-m", "monai.bundle", "run", *options],
+        [*command, *options],
         cwd=bundle,
         capture_output=True,
         text=True,
@@ -169,19 +182,43 @@ def test_a_resumed_training_goes_on_where_it_stopped(
     assert [step for step, _ in unbroken] == [0, 0, 1, 1]
 
     (bundle / "configs" / "note.json").write_text(json.dumps(NOTE))
-    command = {
+    changes = {
         "config": "['configs/train.json','configs/note.json']",
         "loss": "%configs/losses.json::boundary",
     }
-    first = noted(run(bundle, **command))
+    first = noted(run(bundle, **changes))
     saved = torch.load(bundle / "work_dirs" / NAME / "last.pt", weights_only=True)
-    second = noted(run(bundle, **command, max_epochs=2, resume=True))
+    second = noted(run(bundle, **changes, max_epochs=2, resume=True))
     assert [step for step, _ in (*first, *second)] == [0, 0, 1, 1]
     assert [loss for _, loss in first] == pytest.approx([loss for _, loss in unbroken[:2]])
     again = torch.load(bundle / "work_dirs" / NAME / "last.pt", weights_only=True)
     for checkpoint, iterations in ((saved, 2), (again, 4)):
         assert checkpoint["trainer"]["iteration"] == iterations
         assert checkpoint["optimizer"]["state"][0]["step"] == iterations
+
+
+@needs_data
+@pytest.mark.training
+def test_two_processes(bundle: Path) -> None:
+    """Each has half of the volumes; one saves, under the names of a network that isn't wrapped."""
+    config = "['configs/train.json','configs/multi.json']"
+    roi = {"validate#inferer#roi_size": [32, 48, 32]}
+    log = run(bundle, config, TORCHRUN, batch_size=1, val_interval=1, **roi)
+    dice = re.findall(r"Metrics -- .*val_mean_dice: (\S+)", log)
+    assert len(dice) == 2
+    assert dice[0] == dice[1]
+    folder = bundle / "work_dirs" / NAME
+    assert {path.name for path in folder.iterdir()} == {
+        "last.pt",
+        "best.pt",
+        "checkpoint_epoch=1.pt",
+    }
+    checkpoint = torch.load(folder / "last.pt", weights_only=True)
+    assert checkpoint["trainer"]["iteration"] == 2
+    network = ConfigParser.load_config_file(bundle / "configs" / "train.json")["network_def"]
+    network = ConfigParser({"network": network, "num_classes": 3}).get_parsed_content("network")
+    network.load_state_dict(checkpoint["network"])
+    network.load_state_dict(torch.load(folder / "best.pt", weights_only=True))
 
 
 # ---------------------------------------------------------------------- in this process
