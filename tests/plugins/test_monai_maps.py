@@ -146,6 +146,8 @@ def test_spacing_from_the_affine() -> None:
     assert isinstance(values, MetaTensor)
     assert values.meta["filename_or_obj"] == "a.nii.gz"
     assert torch.equal(values.affine, affine)
+    values.meta["filename_or_obj"] = "b.nii.gz"
+    assert loaded.meta["filename_or_obj"] == "a.nii.gz"
     assert torch.equal(values.as_tensor(), expected)
     flat = MetaTensor(labels(2), affine=torch.diag(torch.tensor([0.5, 2.0, 1.0])))
     _, expected = made_by(m.SignedDistanceMapd("label", CLASSES, spacing=STEPS[2]), labels(2))
