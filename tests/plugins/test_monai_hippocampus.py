@@ -20,12 +20,13 @@ pytest.importorskip("ignite")
 pytest.importorskip("fire")
 pytest.importorskip("nibabel")
 
-from ignite.engine import Events
+from ignite.engine import Engine, Events
 from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.utils import set_determinism
 
 import metriseg_monai as m
 from metriseg.configuration import config_path
+from metriseg.losses.schedules import schedule
 from metriseg_monai.datasets import hippocampus
 
 NAME = "monai/hippocampus_unet_dice-ce"
@@ -46,16 +47,19 @@ SHORT = {
     "num_threads": 1,
     "val_interval": 9,
 }
-#: A second config file: what a compound loss knows, after every iteration.
+BOUNDARY = f"%{CONFIGS / 'losses.json'}::boundary"
+#: A second config file: where the compound loss stands, after every iteration.
 NOTE = {
     "imports": [
         "$import os",
         "$import torch",
         "$import metriseg_monai",
         "$from ignite.engine import Events",
+        "$from metriseg.losses.schedules import schedule",
     ],
-    "note": "$lambda engine: print('step', @loss_function.loss.step, 'loss',"
-    " engine.state.output[0]['loss'])",
+    "compound": "$@loss_function.loss",
+    "note": "$lambda engine: print('step', @compound.step, 'weight',"
+    " schedule(@compound.weights[1])(@compound.step))",
     "run": [
         "$@train#trainer.add_event_handler(Events.ITERATION_COMPLETED, @note)",
         "$@train#trainer.run()",
@@ -126,9 +130,17 @@ def run(
     return log
 
 
-def noted(log: str) -> list[tuple[int, float]]:
-    """The step of the compound loss at every iteration, and the loss."""
-    return [(int(a), float(b)) for a, b in re.findall(r"^step (\d+) loss (\S+)$", log, re.M)]
+def noted_here(made: ConfigWorkflow) -> list[tuple[int, float]]:
+    """Run, and the step of the compound loss and the weight of its schedule at every iteration."""
+    notes: list[tuple[int, float]] = []
+
+    def note(engine: Engine) -> None:
+        compound = engine.loss_function.loss
+        notes.append((compound.step, schedule(compound.weights[1])(compound.step)))
+
+    made.trainer.add_event_handler(Events.ITERATION_COMPLETED, note)
+    made.run()
+    return notes
 
 
 # ---------------------------------------------------------------------- the command
@@ -151,13 +163,13 @@ def test_the_command_trains(bundle: Path) -> None:
 
 @needs_data
 @pytest.mark.training
-@pytest.mark.parametrize("name", ["weighted", "hausdorff"])
-def test_one_option_makes_it_another_loss(bundle: Path, name: str) -> None:
-    """Voxel weights or distances come with the loss: the loader writes what it names."""
-    log = run(bundle, loss=f"%configs/losses.json::{name}")
+def test_one_option_makes_it_another_loss(bundle: Path) -> None:
+    """The distances come with the loss: the loader writes what it names. Its terms are logged."""
+    log = run(bundle, loss="%configs/losses.json::hausdorff")
+    assert re.search(r"Metrics -- loss_dice_ce: \d.* loss_hausdorff_distance_transform: \d", log), (
+        log
+    )
     assert "nan" not in log
-    terms = re.search(r"Metrics -- loss_dice_ce: \d.* loss_hausdorff_distance_transform: \d", log)
-    assert bool(terms) == (name == "hausdorff")
     assert (bundle / "work_dirs" / NAME / "last.pt").exists()
 
 
@@ -166,32 +178,31 @@ def test_one_option_makes_it_another_loss(bundle: Path, name: str) -> None:
 def test_a_resumed_training_goes_on_where_it_stopped(
     bundle: Path, workflow: Callable[..., ConfigWorkflow]
 ) -> None:
-    """One epoch and, in another process, the second: the schedule is that of an unbroken run.
+    """One epoch and, by the command in another process, the second: as in an unbroken run.
 
-    Its weight counts epochs: 0 in the first, 0.1 in the second.
+    The schedule counts epochs, from a weight of 0 in the first to 0.1 in the second.
     """
-    made = workflow(loss=f"%{CONFIGS / 'losses.json'}::boundary", max_epochs=2)
-    unbroken: list[tuple[int, float]] = []
-    made.trainer.add_event_handler(
-        Events.ITERATION_COMPLETED,
-        lambda engine: unbroken.append(
-            (engine.loss_function.loss.step, engine.state.output[0]["loss"])
-        ),
+    unbroken, first = (
+        noted_here(workflow(loss=BOUNDARY, max_epochs=epochs, output_dir=str(bundle / name)))
+        for epochs, name in ((2, "unbroken"), (1, "resumed"))
     )
-    made.run()
     assert [step for step, _ in unbroken] == [0, 0, 1, 1]
+    assert first == unbroken[:2]
+    saved = torch.load(bundle / "resumed" / "last.pt", weights_only=True)
 
     (bundle / "configs" / "note.json").write_text(json.dumps(NOTE))
-    changes = {
-        "config": "['configs/train.json','configs/note.json']",
-        "loss": "%configs/losses.json::boundary",
-    }
-    first = noted(run(bundle, **changes))
-    saved = torch.load(bundle / "work_dirs" / NAME / "last.pt", weights_only=True)
-    second = noted(run(bundle, **changes, max_epochs=2, resume=True))
-    assert [step for step, _ in (*first, *second)] == [0, 0, 1, 1]
-    assert [loss for _, loss in first] == pytest.approx([loss for _, loss in unbroken[:2]])
-    again = torch.load(bundle / "work_dirs" / NAME / "last.pt", weights_only=True)
+    log = run(
+        bundle,
+        "['configs/train.json','configs/note.json']",
+        loss="%configs/losses.json::boundary",
+        output_dir="resumed",
+        max_epochs=2,
+        resume=True,
+    )
+    second = re.findall(r"^step (\d+) weight (\S+)$", log, re.MULTILINE)
+    assert second == [("1", "0.1"), ("1", "0.1")]
+    assert [weight for _, weight in unbroken] == [0.0, 0.0, 0.1, 0.1]
+    again = torch.load(bundle / "resumed" / "last.pt", weights_only=True)
     for checkpoint, iterations in ((saved, 2), (again, 4)):
         assert checkpoint["trainer"]["iteration"] == iterations
         assert checkpoint["optimizer"]["state"][0]["step"] == iterations
@@ -199,11 +210,13 @@ def test_a_resumed_training_goes_on_where_it_stopped(
 
 @needs_data
 @pytest.mark.training
-def test_two_processes(bundle: Path) -> None:
+def test_two_processes_and_voxel_weights(bundle: Path) -> None:
     """Each has half of the volumes; one saves, under the names of a network that isn't wrapped."""
+    loss = "%configs/losses.json::weighted"
     config = "['configs/train.json','configs/multi.json']"
     roi = {"validate#inferer#roi_size": [32, 48, 32]}
-    log = run(bundle, config, TORCHRUN, batch_size=1, val_interval=1, **roi)
+    log = run(bundle, config, TORCHRUN, loss=loss, batch_size=1, val_interval=1, **roi)
+    assert "nan" not in log
     dice = re.findall(r"Metrics -- .*val_mean_dice: (\S+)", log)
     assert len(dice) == 2
     assert dice[0] == dice[1]
@@ -249,9 +262,7 @@ def test_the_alternatives_train(name: str, workflow: Callable[..., ConfigWorkflo
 @needs_data
 def test_maps_are_those_of_the_whole_image(workflow: Callable[..., ConfigWorkflow]) -> None:
     """Of uncropped volumes the loss is what it computes of them itself, with spacing 1 mm."""
-    made = workflow(
-        loss=f"%{CONFIGS / 'losses.json'}::boundary", patch_size=[48, 64, 48], batch_size=1, limit=1
-    )
+    made = workflow(loss=BOUNDARY, patch_size=[48, 64, 48], batch_size=1, limit=1)
     loss = made.parser.get_parsed_content("loss")
     loss.loss.step = 10
     (batch,) = made.parser.get_parsed_content("train#dataloader")
