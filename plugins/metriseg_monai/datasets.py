@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -30,6 +32,52 @@ def digits(split: Split, dataset_dir: str | None = None) -> list[dict[str, Any]]
     loaded = load_digits(split, dataset_dir)
     pairs = zip(loaded.images, segmentation_masks(loaded), strict=True)
     return [{"image": image[None], "label": mask[None]} for image, mask in pairs]
+
+
+def hippocampus(
+    split: Literal["train", "val"], dataset_dir: str | None = None, limit: int | None = None
+) -> list[dict[str, str]]:
+    """Volumes of the hippocampus, for the ``data`` of a ``monai.data.Dataset`` with ``LoadImaged``.
+
+    Task 4 of the Medical Segmentation Decathlon (Simpson et al. 2019, arXiv:1902.09063), laid out
+    as ``hippocampus/{train,val}/{images,labels}/*.nii.gz``, an image and its label of one name:
+    MRI of about 36 x 50 x 36 mm at 1 mm; label 0 is background, 1 anterior, 2 posterior.
+
+    Args:
+        split: "train" or "val".
+        dataset_dir: the folder that ``hippocampus`` lies in; None takes ``$METRISEG_DATA``.
+        limit: how many of them, from the first by name; None for all.
+
+    Returns:
+        A dictionary a volume: the paths "image" and "label".
+
+    Raises:
+        ValueError: for an unknown split or a limit below 1.
+        FileNotFoundError: where there are no such files, or an image has no label.
+    """
+    validation.one_of("split", split, ("train", "val"))
+    validation.optional(validation.whole_number, "limit", limit, low=1)
+    given = dataset_dir or os.environ.get("METRISEG_DATA")
+    if not given:
+        raise FileNotFoundError(
+            "hippocampus needs dataset_dir or the environment variable METRISEG_DATA: the folder"
+            " that hippocampus lies in"
+        )
+    folder = Path(given) / "hippocampus" / split
+    images = sorted((folder / "images").glob("*.nii.gz"))
+    if not images:
+        raise FileNotFoundError(
+            f"hippocampus found no volumes (.nii.gz) in {folder / 'images'}: dataset_dir or"
+            " METRISEG_DATA must be the folder that hippocampus lies in"
+        )
+    items = [
+        {"image": str(image), "label": str(folder / "labels" / image.name)}
+        for image in images[:limit]
+    ]
+    for item in items:
+        if not Path(item["label"]).exists():
+            raise FileNotFoundError(f"hippocampus found no label {item['label']}")
+    return items
 
 
 class Shapes(Dataset[dict[str, Tensor]]):

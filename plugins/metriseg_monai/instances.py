@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from metriseg import validation
 from metriseg_monai import inputs
+from metriseg_monai.channels import TargetChannels
 from metriseg_monai.convention import MonaiConvention
 
 __all__ = ["SplitChannels"]
@@ -21,7 +22,8 @@ class SplitChannels(nn.Module):
     logits alone. The target may have one channel more than the loss wants: numbers of objects, 0
     where there is none. So a target of class indices ``(B, 1, *S)``, which ``ConcatItemsd`` has
     joined to ``(B, 2, *S)``, says which instances there are; without it, they are the connected
-    components of the classes. It works within ``DeepSupervisionLoss`` too.
+    components of the classes. A :class:`TargetChannels` as the loss says itself what follows the
+    classes in the target, ``"instances"`` and more. It works within ``DeepSupervisionLoss`` too.
 
     Args:
         loss: of this package, or another called as ``loss(input, target)``.
@@ -59,6 +61,8 @@ class SplitChannels(nn.Module):
                 f" got {input.shape[1]}"
             )
         logits, embedding = input.tensor_split([self.num_classes], dim=1)
+        if isinstance(self.loss, TargetChannels):
+            return self.loss(logits, target, mask, features=embedding)
         target, instances = self._told_apart(target)
         given: tuple[Any, ...] = (logits, target) if mask is None else (logits, target, mask)
         if not isinstance(self.loss, MonaiConvention):
