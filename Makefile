@@ -6,6 +6,7 @@
 #                                  CASES=200000 for more, SEED=7 for those of that seed
 # make docs                        the documentation, into site/
 # make readme                      the README's table of losses, from the catalogue
+# make tables                      the tables of MONAI's page, from MONAI and ours
 # make lint | make clean
 #
 # Each creates .venv and installs what it needs, once. PYTHON names the interpreter to start from.
@@ -35,7 +36,7 @@ QUIET_MKDOCS := NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true
 # so small networks gain nothing from threads, and on a busy machine these wait for each other
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-compile fuzz lint docs readme clean
+.PHONY: demo test test-compile fuzz lint docs readme tables clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.demo-$(FRAMEWORK) $(if $(filter detectron2,$(FRAMEWORK)),.venv/.detectron2)
@@ -62,6 +63,9 @@ docs: .venv/.docs
 
 readme: .venv/.torch
 	@PYTHONPATH=core $(BIN)/python docs/readme.py
+
+tables: .venv/.test
+	@$(BIN)/python docs/monai_tables.py
 
 clean:
 	rm -rf .venv work_dirs demo build dist site

@@ -162,7 +162,7 @@ FIRST_IMAGE = torch.arange(2).view(2, 1, 1, 1).expand(2, 1, 7, 6) < 1
 
 DIFFERENCES = [
     Difference(
-        "`DiceLoss` of float16 logits, all 0, of 512 × 512 voxels: its gradient",
+        "`DiceLoss` of float16 logits, all 0, of 512 x 512 voxels: its gradient",
         lambda m: _gradient(m.DiceLoss(**COMMON)),
         "sums of half precision end at 65504; ours are in single precision",
     ),

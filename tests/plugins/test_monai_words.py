@@ -22,6 +22,7 @@ from monai.networks import one_hot
 from monai.utils import LossReduction, Weight
 
 import metriseg_monai as m
+import monai_tables
 
 #: Channels and activation.
 QUESTIONS = [(1, "sigmoid"), (2, "softmax"), (3, "softmax"), (3, "sigmoid")]
@@ -511,3 +512,32 @@ def test_scripting_is_refused_by_torch() -> None:
     """The page says so; ``torch.compile`` takes them."""
     with pytest.raises(Exception, match="keyword-only arguments"):
         torch.jit.script(m.DiceLoss(softmax=True))
+
+
+# ---------------------------------------------------------------------------------- the page
+
+
+def test_the_page_says_what_both_sides_say() -> None:
+    """Every segmentation loss of MONAI, with all its words; deliberate differences, asked anew."""
+    page = monai_tables.PAGE.read_text(encoding="utf-8")
+    assert monai_tables.written(page) == page, "make tables"
+    for name in monai_tables.segmentation_losses():
+        assert f"| `{name}` | " in page
+
+
+def test_a_loss_that_the_page_does_not_know_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    class NewLoss:
+        """What a later MONAI may have."""
+
+    monkeypatch.setattr(monai.losses, "NewLoss", NewLoss, raising=False)
+    with pytest.raises(ValueError, match=r"losses that the page doesn't know.*NewLoss"):
+        monai_tables.segmentation_losses()
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match="must have one table headed"):
+        monai_tables.written("no table")
+
+
+def test_a_word_with_another_default_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(monai_tables.COUNTERPARTS, "TverskyLoss", "FocalTverskyLoss")
+    with pytest.raises(ValueError, match=r"TverskyLoss: .*'alpha'"):
+        monai_tables.same("TverskyLoss")
