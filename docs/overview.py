@@ -36,8 +36,8 @@ GUIDE: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ),
     (
         "labels are soft",
-        ("JaccardMetricLoss", "CrossEntropyLoss"),
-        "least where the prediction is the label, as Dice and Jaccard are not",
+        ("JaccardMetricLoss", "DiceLoss", "TverskyLoss", "CrossEntropyLoss"),
+        "least where the prediction is the label; Dice and Tversky with `overlap=\"minimum\"`",
     ),
     (
         "some confusions are worse than others",

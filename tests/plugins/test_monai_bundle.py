@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -68,7 +69,7 @@ def workflow(
 def run(bundle: Path, *overrides: str) -> str:
     short = [word for name, value in SHORT.items() for word in (f"--{name}", str(value))]
     finished = subprocess.run(
-        [*COMMAND, *short, "--train#handlers#2#iteration_log", "True", *overrides],
+        [*COMMAND, *short, "--train#handlers#3#iteration_log", "True", *overrides],
         cwd=bundle,
         capture_output=True,
         text=True,
@@ -88,6 +89,23 @@ def test_the_command_trains(bundle: Path) -> None:
     checkpoint = torch.load(bundle / "work_dirs" / NAME / "final.pt", weights_only=True)
     assert checkpoint["network"]
     assert not checkpoint["loss"]
+
+
+@pytest.mark.training
+def test_a_training_goes_on_where_it_stopped(bundle: Path) -> None:
+    """Epoch 2 of 2, with the schedule that a run of two epochs has there: 1 - 2 / 4 = 0.5."""
+    loss = {
+        "_target_": "metriseg_monai.CompoundLoss",
+        "terms": [{"_target_": "metriseg_monai.DiceLoss", "softmax": True, "to_onehot_y": True}],
+        "weights": [{"schedule": "linear", "start": 1.0, "end": 0.0, "steps": 4}],
+    }
+    run(bundle, "--loss", str(loss))
+    log = run(bundle, "--loss", str(loss), "--resume", "True", "--max_epochs", "2")
+    assert "Epoch: 2/2, Iter: 2/2 -- loss: 0." in log
+    assert "Epoch: 1/2" not in log
+    # steps 2 and 3 of a Dice loss of about 0.9 weigh 1/2 and 1/4
+    (second,) = re.findall(r"Epoch: 2/2, Iter: 1/2 -- loss: (\S+)", log)
+    assert 0.35 < float(second) < 0.5
 
 
 @pytest.mark.training
