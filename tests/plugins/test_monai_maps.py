@@ -186,7 +186,7 @@ def test_missing_keys_and_several_keys() -> None:
     assert set(made) == {"label", "organ", "label_region", "organ_region"}
 
 
-@pytest.mark.parametrize("maker", {maker for maker, _, _ in MAKERS.values()})
+@pytest.mark.parametrize("maker", dict.fromkeys(maker for maker, _, _ in MAKERS.values()))
 def test_a_bundle_names_them(maker: type) -> None:
     config = {
         "_target_": f"metriseg_monai.{maker.__name__}",
