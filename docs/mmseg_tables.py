@@ -144,7 +144,7 @@ MOVES = [
     Move(
         {"type": "BoundaryLoss"},
         None,
-        "that of PIDNet's edges, two channels of its head: keep it. Ours of this name prices"
+        "that of PIDNet's edges, one channel of its head: keep it. Ours of this name prices"
         " probabilities by their distance from the boundary",
     ),
 ]
@@ -183,7 +183,7 @@ def row(move: Move) -> str:
     """
     theirs = value({**move.stock, "type": f"mmseg.{move.stock['type']}"}, move)
     if move.here is None:
-        return f"| `{_written(move.stock)}` | – | | | {move.reason} |"
+        return f"| `{_written(move.stock)}` | none | | | {move.reason} |"
     ours = value({**move.here, "type": f"metriseg_mmseg.{move.here['type']}"}, move)
     if ours is None:
         raise ValueError(f"{move.here} fails")

@@ -125,7 +125,7 @@ class Batch:
             counted = counted.to(logits.dtype)
 
         if _holds_labels(target, logits):
-            target, weight = _canonical_labels(target, weight, logits, ignore_index)
+            target, weight = _canonical_labels(target, weight, counted, logits, ignore_index)
         else:
             if ignore_index is not None:
                 raise ValueError(
@@ -364,7 +364,11 @@ def _holds_labels(target: Tensor, logits: Tensor) -> bool:
 
 
 def _canonical_labels(
-    target: Tensor, weight: Tensor | None, logits: Tensor, ignore_index: int | None
+    target: Tensor,
+    weight: Tensor | None,
+    counted: Tensor | None,
+    logits: Tensor,
+    ignore_index: int | None,
 ) -> tuple[Tensor, Tensor | None]:
     target = target.long()
     if ignore_index is not None:
@@ -372,6 +376,9 @@ def _canonical_labels(
         ones = torch.ones((), dtype=logits.dtype, device=logits.device)
         weight = torch.where(counted, ones if weight is None else weight, 0.0)
     valid = None if weight is None else weight > 0
+    if valid is not None and counted is not None:
+        # what a mean divides by may depend on the labels that it counts
+        valid = valid | (counted > 0)
     num_classes = logits.shape[1]
     validation.labels(target, valid, max(num_classes, 2))
     if valid is not None:

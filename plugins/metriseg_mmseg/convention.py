@@ -396,7 +396,10 @@ def _activation(arguments: Mapping[str, Any]) -> Activation | None:
     validation.optional(validation.flag, "use_sigmoid", use_sigmoid)
     meant: Activation = "sigmoid" if use_sigmoid else "softmax"
     if activation not in (None, meant):
-        raise ValueError(f"use_sigmoid={use_sigmoid} contradicts activation={activation!r}")
+        raise ValueError(
+            f"use_sigmoid={use_sigmoid} contradicts activation={activation!r}"
+            f"{MMSegConvention.advice}"
+        )
     return meant
 
 

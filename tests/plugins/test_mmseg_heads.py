@@ -160,7 +160,7 @@ def test_auxiliary_head() -> None:
 
 
 def test_hard_pixels_are_mined_by_a_pixel_loss() -> None:
-    """Of 112 valid pixels the sampler keeps the 2 x 10 worst: the mean is over all 112, as stock."""
+    """Of 112 valid pixels the sampler keeps the 2 x 10 worst: the mean is over all 112."""
     mining = head(config("CrossEntropyLoss"), sampler={"type": "OHEMPixelSampler", "min_kept": 10})
     logits, target = mining(features()), labels_of(samples())
     values = mining.loss_decode(logits, target, reduction_override="none")

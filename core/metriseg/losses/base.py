@@ -360,7 +360,8 @@ class SegmentationLoss(nn.Module, abc.ABC):
         return ", ".join(
             f"{name}={value!r}"
             for name, value in self.arguments().items()
-            if not isinstance(value, nn.Module) and repr(value) != repr(defaults[name].default)
+            if not isinstance(value, nn.Module)
+            and not (name in defaults and repr(value) == repr(defaults[name].default))
         )
 
 

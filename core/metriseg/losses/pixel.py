@@ -66,8 +66,8 @@ def cross_entropies(
     if not batch.one_vs_rest:
         if pos_weight is not None:
             raise ValueError(
-                "pos_weight is for yes-or-no questions (activation='sigmoid'), got"
-                f" {batch.num_classes} exclusive classes: weigh these by class_weight"
+                "pos_weight is for yes-or-no questions (sigmoid), got"
+                f" {batch.num_classes} exclusive classes: these have weights of classes"
             )
         values = loss.at_target(lambda t: F.cross_entropy(log_p, t), batch)
         if label_smoothing:
@@ -104,7 +104,7 @@ def label_options(
     share: Any = validation.number("label_smoothing", label_smoothing, low=0.0, high=1.0)
     loss.label_smoothing = share
     if not (pos_weight is None or _is_list(pos_weight)):
-        pos_weight = [validation.number("pos_weight", pos_weight, low=0.0)]  # type: ignore[arg-type]
+        pos_weight = [validation.number("pos_weight", pos_weight, low=0.0, open_low=True)]  # type: ignore[arg-type]
     loss.keep_numbers("pos_weight", validation.class_weights(pos_weight, "pos_weight"))
 
 
@@ -141,19 +141,25 @@ def cross_entropy_mass(loss: SegmentationLoss, batch: Batch, normalize: Normaliz
     return (met if batch.measure is None else met * batch.measure).sum()
 
 
+def alpha_in(loss: SegmentationLoss, batch: Batch) -> float | Tensor | None:
+    """The loss's alpha: a number, or one for every class of the batch in its precision."""
+    alpha: Any = loss.alpha
+    if not isinstance(alpha, Tensor):
+        return alpha  # type: ignore[no-any-return]
+    exact = loss.numbers("alpha", batch.logits)
+    assert exact is not None
+    if exact.numel() != batch.num_classes:
+        raise ValueError(
+            f"alpha must be a number, or one for each of the {batch.num_classes} classes,"
+            f" got {exact.numel()}"
+        )
+    return exact
+
+
 def focal_values(
     loss: SegmentationLoss, batch: Batch, gamma: float, alpha: float | Tensor | None
 ) -> Tensor:
     """``(N, *S)``: the focal loss of every pixel, with the class weights of ``loss``."""
-    if isinstance(alpha, Tensor):
-        exact = loss.numbers("alpha", batch.logits)
-        assert exact is not None
-        if exact.numel() != batch.num_classes:
-            raise ValueError(
-                f"alpha must be a number, or one for each of the {batch.num_classes} classes,"
-                f" got {exact.numel()}"
-            )
-        alpha = exact
     return labelled_values(loss, batch, F.focal, F.binary_focal, gamma, alpha)
 
 
@@ -185,7 +191,7 @@ class CrossEntropyLoss(PixelLoss):
         balance: "image" for positives that weigh the share of negatives and the other way round;
             for sigmoid (one channel, or one question a class) alone.
         label_smoothing: e in [0, 1], as in ``torch.nn.CrossEntropyLoss``; not beside ``balance``.
-        pos_weight: what a positive weighs where a negative weighs 1, >= 0: a number, or one a
+        pos_weight: what a positive weighs where a negative weighs 1: a number > 0, or one a
             class, as in ``torch.nn.BCEWithLogitsLoss``; for sigmoid alone, not beside ``balance``.
 
     Raises:
@@ -231,8 +237,9 @@ class CrossEntropyLoss(PixelLoss):
             )
         if not batch.one_vs_rest:
             raise ValueError(
-                "balance='image' is for activation='sigmoid' (one channel, or one question a"
-                f" class), got {batch.num_classes} exclusive classes: weigh these by class_weight"
+                "balance='image' is for yes-or-no questions (sigmoid: one channel, or one question"
+                f" a class), got {batch.num_classes} exclusive classes: these have weights of"
+                " classes"
             )
         values = F.balanced_cross_entropy(
             batch.log_probabilities, batch.log_complements, batch.target, batch.weight
@@ -363,7 +370,7 @@ class FocalLoss(PixelLoss):
         focal_alpha(self, alpha)
 
     def evaluate(self, batch: Batch) -> Tensor:
-        return focal_values(self, batch, self.gamma, self.alpha)
+        return focal_values(self, batch, self.gamma, alpha_in(self, batch))
 
 
 class DistanceMapCrossEntropyLoss(DistanceLoss):
