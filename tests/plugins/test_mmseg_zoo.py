@@ -7,8 +7,13 @@ from the network. The data set is the config's own class and pipeline over a few
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import json
 import math
+import os
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +28,7 @@ pytest.importorskip("mmseg")
 import mmseg
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
-from mmengine.runner import Runner
+from mmengine.runner import Runner, set_random_seed
 from mmseg.registry import MODELS
 from mmseg.utils import register_all_modules
 from PIL import Image
@@ -47,6 +52,51 @@ DANET = "danet/danet_r50-d8_4xb2-40k_cityscapes-512x1024.py"
 ENCNET = "encnet/encnet_r50-d8_4xb2-40k_cityscapes-512x1024.py"
 POINTREND = "point_rend/pointrend_r50_4xb2-80k_cityscapes-512x1024.py"
 DDRNET = "ddrnet/ddrnet_23-slim_in1k-pre_2xb6-120k_cityscapes-1024x1024.py"
+
+MASK2FORMER = "mask2former/mask2former_r50_8xb2-90k_cityscapes-512x1024.py"
+MASKFORMER = "maskformer/maskformer_r50-d32_8xb2-160k_ade20k-512x512.py"
+
+
+def importable(name: str) -> bool:
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        return False
+    return True
+
+
+def found(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None
+
+
+OPERATORS = importable("mmcv.ops")
+needs_operators = pytest.mark.skipif(
+    not OPERATORS, reason="mmcv.ops can't be imported: MMCV is without its compiled operators"
+)
+needs_detection = pytest.mark.skipif(
+    not (OPERATORS and found("mmdet")), reason="MMDetection with MMCV's operators isn't installed"
+)
+
+#: MMCV's compiled module, in which every operator can be imported and none be called. The heads
+#: here use what is plain PyTorch in mmcv.ops: sampling of points, attention on the processor.
+STAND_IN = """
+import importlib.machinery, sys, types
+
+def operator(name):
+    def missing(*args, **kwargs):
+        raise NotImplementedError(f"mmcv._ext.{name} isn't compiled")
+    if name.startswith("__"):
+        raise AttributeError(name)
+    return missing
+
+module = types.ModuleType("mmcv._ext")
+module.__spec__ = importlib.machinery.ModuleSpec("mmcv._ext", None)
+module.__getattr__ = operator
+sys.modules["mmcv._ext"] = module
+
+import pytest
+sys.exit(pytest.main(sys.argv[1:]))
+"""
 
 DICE_AND_CE = """\
 loss_decode=dict(
@@ -124,7 +174,7 @@ model = dict(
     ),
 )
 """,
-        {"decode.loss_dice_c_e", "aux_0.loss_ce", "aux_2.loss_dice"},
+        {"decode.loss_dice_ce", "aux_0.loss_ce", "aux_2.loss_dice"},
     ),
     "PIDNet, three of its four losses": (
         PIDNET,
@@ -209,7 +259,7 @@ model = dict(
     ),
 )
 """,
-        {f"decode.loss_dice_c_e.s{stage}" for stage in range(4)} | {"aux.loss_ce"},
+        {f"decode.loss_dice_ce.s{stage}" for stage in range(4)} | {"aux.loss_ce"},
     ),
     "DANet": (
         DANET,
@@ -253,6 +303,11 @@ model = dict(
 """,
         {"decode.loss_context", "decode.loss_spatial"},
     ),
+}
+
+
+#: Built too, but by heads that want MMCV's operators.
+POINTS = {
     "PointRend": (
         POINTREND,
         """
@@ -287,6 +342,92 @@ model = dict(
 )
 """,
         {"decode_0.loss_focal", "decode_1.pointloss_ce", "decode_1.pointloss_dice"},
+    ),
+}
+
+#: And those that want MMDetection beside them: the user's lines, and the stock loss's words in
+#: ours, with which every value is the stock one.
+MASKS = {
+    "Mask2Former": (
+        MASK2FORMER,
+        """
+model = dict(
+    decode_head=dict(
+        loss_mask=dict(
+            _delete_=True,
+            type="metriseg_mmseg.MaskLoss",
+            loss=dict(type="metriseg_mmseg.FocalLoss", gamma=2.0),
+            loss_weight=20.0,
+        ),
+        loss_dice=dict(
+            _delete_=True,
+            type="metriseg_mmseg.MaskLoss",
+            loss=dict(type="metriseg_mmseg.TverskyLoss", fn_weight=0.7),
+            loss_weight=5.0,
+        ),
+    ),
+)
+""",
+        """
+model = dict(
+    decode_head=dict(
+        loss_mask=dict(
+            type="metriseg_mmseg.MaskLoss", loss=dict(type="metriseg_mmseg.CrossEntropyLoss")
+        ),
+        loss_dice=dict(
+            _delete_=True,
+            type="metriseg_mmseg.MaskLoss",
+            loss=dict(type="metriseg_mmseg.DiceLoss", smooth=1.0),
+            loss_weight=5.0,
+        ),
+    ),
+)
+""",
+    ),
+    "MaskFormer": (
+        MASKFORMER,
+        """
+model = dict(
+    decode_head=dict(
+        loss_mask=dict(
+            _delete_=True,
+            type="metriseg_mmseg.MaskLoss",
+            loss=dict(type="metriseg_mmseg.CrossEntropyLoss"),
+            loss_weight=5.0,
+        ),
+        loss_dice=dict(
+            _delete_=True,
+            type="metriseg_mmseg.MaskLoss",
+            loss=dict(
+                type="metriseg_mmseg.CompoundLoss",
+                terms=[
+                    dict(type="metriseg_mmseg.DiceLoss"),
+                    dict(type="metriseg_mmseg.HausdorffErosionLoss"),
+                ],
+                weights=[1.0, 0.1],
+            ),
+        ),
+    ),
+)
+""",
+        """
+model = dict(
+    decode_head=dict(
+        loss_mask=dict(
+            _delete_=True,
+            type="metriseg_mmseg.MaskLoss",
+            loss=dict(type="metriseg_mmseg.FocalLoss", gamma=2.0, alpha=0.25),
+            loss_weight=20.0,
+        ),
+        loss_dice=dict(
+            _delete_=True,
+            type="metriseg_mmseg.MaskLoss",
+            loss=dict(type="metriseg_mmseg.DiceLoss", smooth=1.0),
+            loss_weight=1.0,
+        ),
+    ),
+)
+""",
     ),
 }
 
@@ -395,7 +536,7 @@ def reloaded(cfg: Config, folder: Path) -> Config:
 
 def one_loss(cfg: Config) -> tuple[torch.nn.Module, dict[str, torch.Tensor]]:
     """A model and what it says of one batch of its data, gradients taken."""
-    torch.manual_seed(0)
+    set_random_seed(0)
     model = MODELS.build(cfg.model).train()
     batch = next(iter(Runner.build_dataloader(cfg.train_dataloader, seed=0)))
     batch = model.data_preprocessor(batch, training=True)
@@ -465,11 +606,107 @@ def test_shipped_config_resumes(case: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("case", BUILT)
 def test_shipped_config_gives_a_loss(case: str, tmp_path: Path) -> None:
     """Built from the dumped config, with the names in the log, finite values and gradients."""
-    base, lines, names = BUILT[case]
-    model, log = one_loss(reloaded(ready(base, lines, tmp_path), tmp_path))
+    check_one_loss(*BUILT[case], tmp_path)
+
+
+def check_one_loss(base: str, lines: str, names: set[str], folder: Path) -> None:
+    model, log = one_loss(reloaded(ready(base, lines, folder), folder))
     assert names <= summed(log)
-    assert all(math.isfinite(log[name]) for name in summed(log))
+    assert all(torch.isfinite(log[name]) for name in summed(log))
     slopes = [p.grad for p in model.parameters() if p.grad is not None]
     assert slopes
     assert all(torch.isfinite(slope).all() for slope in slopes)
     assert sum(slope.abs().sum() for slope in slopes) > 0
+
+
+@needs_operators
+@pytest.mark.parametrize("case", POINTS)
+def test_points_need_operators(case: str, tmp_path: Path) -> None:
+    """A head over sampled points calls its losses with ``(N, C, P)`` and without weights."""
+    check_one_loss(*POINTS[case], tmp_path)
+
+
+def thin(cfg: Config) -> Config:
+    """A narrower backbone and fewer layers in a config of masks."""
+    cfg.model.backbone.depth = 18
+    head = cfg.model.decode_head
+    head.in_channels = [64, 128, 256, 512]
+    head.transformer_decoder.num_layers = 2
+    if "num_points" in head.train_cfg:
+        head.train_cfg.num_points = 128
+        head.pixel_decoder.encoder.num_layers = 1
+    return cfg
+
+
+@needs_detection
+@pytest.mark.parametrize("case", MASKS)
+def test_heads_of_masks_need_operators_and_train(case: str, tmp_path: Path) -> None:
+    """Two iterations with the runner; every layer of the decoder has its own losses."""
+    base, lines, _ = MASKS[case]
+    cfg = thin(ready(base, lines, tmp_path))
+    runner = Runner.from_cfg(cfg)
+    before = {name: value.detach().clone() for name, value in runner.model.named_parameters()}
+    runner.train()
+    log = scalars(tmp_path)
+    assert len(log) == 2
+    kinds = ("loss_cls", "loss_mask", "loss_dice")
+    for line in log:
+        assert {f"decode.{layer}{kind}" for layer in ("", "d0.") for kind in kinds} <= summed(line)
+        assert all(math.isfinite(line[name]) for name in summed(line))
+        assert min(line[f"decode.{kind}"] for kind in kinds) > 0
+    after = dict(runner.model.named_parameters())
+    assert all(torch.isfinite(value).all() for value in after.values())
+    assert any(not torch.equal(after[n], before[n]) for n in after if n.startswith("decode_head"))
+    rebuilt = MODELS.build(reloaded(cfg, tmp_path).model)
+    rebuilt.load_state_dict(runner.model.state_dict(), strict=True)
+
+
+@needs_detection
+@pytest.mark.parametrize("case", MASKS)
+def test_heads_of_masks_need_operators_and_agree(case: str, tmp_path: Path) -> None:
+    """With the stock losses' words every value and gradient of the real head is the stock one.
+
+    The second image is ignored as a whole: it has no mask.
+    """
+    base, _, lines = MASKS[case]
+    logs, slopes = [], []
+    for name, own in (("stock", ""), ("ours", lines)):
+        folder = tmp_path / name
+        folder.mkdir()
+        cfg = thin(ready(base, own, folder))
+        everywhere(cfg.model, without_dropout)
+        set_random_seed(1)
+        model = MODELS.build(cfg.model).train()
+        batch = next(iter(Runner.build_dataloader(cfg.train_dataloader, seed=0)))
+        batch["data_samples"][1].gt_sem_seg.data.fill_(255)
+        set_random_seed(2)
+        images = torch.rand(2, 3, SIDE, SIDE)
+        total, log = model.parse_losses(model(images, batch["data_samples"], mode="loss"))
+        total.backward()
+        logs.append({key: float(value.detach()) for key, value in log.items()})
+        slopes.append({n: p.grad for n, p in model.named_parameters() if p.grad is not None})
+    stock, ours = logs
+    assert ours == pytest.approx(stock, rel=1e-5)
+    assert slopes[0].keys() == slopes[1].keys()
+    for name, slope in slopes[0].items():
+        torch.testing.assert_close(slopes[1][name], slope, rtol=1e-3, atol=1e-5)
+
+
+def without_dropout(node: dict[str, Any]) -> None:
+    for word in ("attn_drop", "proj_drop", "ffn_drop", "dropout"):
+        if word in node:
+            node[word] = 0.0
+
+
+@pytest.mark.training
+@pytest.mark.skipif(OPERATORS, reason="MMCV has its operators: the tests above ran")
+def test_heads_that_need_operators_with_a_stand_in() -> None:
+    """The tests that were skipped above, in a process in which mmcv.ops can be imported."""
+    here = Path(__file__)
+    files = [here, here.with_name("test_mmseg_masks.py")]
+    finished = subprocess.run(
+        [sys.executable, "-c", STAND_IN, "-k", "need_operators", "-p", "no:cacheprovider",
+         *map(str, files)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stdout[-4000:] + finished.stderr[-2000:]
