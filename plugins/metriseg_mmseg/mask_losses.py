@@ -94,9 +94,13 @@ class MaskLoss(nn.Module):
         validation.one_of("reduction", reduction, ("mean", "sum", "none"))
         self.reduction: Reduction = reduction
         self.loss = _built(loss)
-        self.parts = [(part, _entry(part)) for part in _parts(self.loss)]
         for part, entry in self.parts:
             _refuse_unfit(part, entry)
+
+    @property
+    def parts(self) -> list[tuple[SegmentationLoss, Entry]]:
+        """The losses that the one inside is a sum of, with what they promise."""
+        return [(part, _entry(part)) for part in _parts(self.loss)]
 
     def forward(
         self,
@@ -140,6 +144,9 @@ class MaskLoss(nn.Module):
             return total / max(masks.count, 1)
         return total / (avg_factor + AVG_FACTOR_MARGIN)
 
+    def extra_repr(self) -> str:
+        return f"loss_weight={self.loss_weight!r}, reduction={self.reduction!r}"
+
     def _masks(self, pred: Tensor, target: Tensor) -> _Masks:
         """Tell masks from points by the shapes, and refuse a loss that these don't suit."""
         labels = pred.ndim == 2 and pred.shape[1] == 1 and target.shape == pred.shape[:1]
@@ -177,7 +184,9 @@ class MaskLoss(nn.Module):
     def _values(self, masks: _Masks) -> Tensor:
         """``(K,)``, or of points ``(M,)``."""
         if masks.logits.numel() == 0:
-            return connected(masks.logits.reshape(masks.count, -1).sum(1), self.loss)
+            # no points, or masks without a pixel
+            logits = masks.logits.flatten(0 if masks.points_alone else 1)
+            return connected(logits if masks.points_alone else logits.sum(1), self.loss)
         if masks.points_alone:
             return self._called(masks.logits, masks.target, "none").flatten()
         each = zip(masks.logits.split(1), masks.target.split(1), strict=True)

@@ -432,6 +432,73 @@ model = dict(
 }
 
 
+#: name -> (the shipped file, a user's lines, the same with our loss): every value is the same.
+ALIKE = {
+    "PSPNet, only the type": (
+        PSPNET,
+        "model = dict(decode_head=dict(loss_decode=dict(avg_non_ignore=True)))\n",
+        """
+model = dict(
+    decode_head=dict(
+        loss_decode=dict(type="metriseg_mmseg.CrossEntropyLoss", avg_non_ignore=True),
+    ),
+)
+""",
+    ),
+    "STDC, mined pixels": (
+        STDC,
+        """
+model = dict(
+    decode_head=dict(
+        sampler=dict(min_kept=100), loss_decode=dict(avg_non_ignore=True)
+    ),
+)
+""",
+        """
+model = dict(
+    decode_head=dict(
+        sampler=dict(min_kept=100),
+        loss_decode=dict(_delete_=True, type="metriseg_mmseg.CrossEntropyLoss"),
+    ),
+)
+""",
+    ),
+    "PIDNet, all but the boundary": (
+        PIDNET,
+        """
+model = dict(
+    decode_head=dict(
+        loss_decode=[
+            dict(type="CrossEntropyLoss", class_weight={{_base_.class_weight}}, avg_non_ignore=True,
+                 loss_weight=0.4),
+            dict(type="OhemCrossEntropy", thres=0.9, min_kept=3000,
+                 class_weight={{_base_.class_weight}}),
+            dict(type="BoundaryLoss", loss_weight=20.0),
+            dict(type="OhemCrossEntropy", thres=0.9, min_kept=3000,
+                 class_weight={{_base_.class_weight}}),
+        ],
+    ),
+)
+""",
+        """
+model = dict(
+    decode_head=dict(
+        loss_decode=[
+            dict(type="metriseg_mmseg.CrossEntropyLoss", class_weight={{_base_.class_weight}},
+                 loss_weight=0.4),
+            dict(type="metriseg_mmseg.TopKLoss", threshold=0.9, min_kept=3000,
+                 class_weight={{_base_.class_weight}}),
+            dict(type="BoundaryLoss", loss_weight=20.0),
+            dict(type="metriseg_mmseg.TopKLoss", threshold=0.9, min_kept=3000,
+                 class_weight={{_base_.class_weight}}),
+        ],
+    ),
+)
+""",
+    ),
+}
+
+
 @pytest.fixture(autouse=True)
 def _in_mmseg() -> Any:
     register_all_modules(init_default_scope=False)
@@ -617,6 +684,19 @@ def check_one_loss(base: str, lines: str, names: set[str], folder: Path) -> None
     assert slopes
     assert all(torch.isfinite(slope).all() for slope in slopes)
     assert sum(slope.abs().sum() for slope in slopes) > 0
+
+
+@pytest.mark.parametrize("case", ALIKE)
+def test_shipped_config_changes_nothing_but_the_type(case: str, tmp_path: Path) -> None:
+    """With the stock loss's words ours has its value: a user's curves go on where they were."""
+    base, *both = ALIKE[case]
+    logs = []
+    for name, lines in zip(("stock", "ours"), both, strict=True):
+        folder = tmp_path / name
+        folder.mkdir()
+        _, log = one_loss(ready(base, lines, folder))
+        logs.append({key: float(log[key].detach()) for key in summed(log)})
+    assert logs[1] == pytest.approx(logs[0], rel=1e-4)
 
 
 @needs_operators
