@@ -432,6 +432,20 @@ model = dict(
 }
 
 
+PIDNET_LOSSES = """
+weights = {{{{_base_.class_weight}}}}
+model = dict(
+    decode_head=dict(
+        loss_decode=[
+            dict(type="CrossEntropyLoss", class_weight=weights, loss_weight=0.4),
+            dict({mined}, min_kept=3000, class_weight=weights),
+            dict(type="BoundaryLoss", loss_weight=20.0),
+            dict({mined}, min_kept=3000, class_weight=weights),
+        ],
+    ),
+)
+"""
+
 #: name -> (the shipped file, a user's lines, the same with our loss): every value is the same.
 ALIKE = {
     "PSPNet, only the type": (
@@ -463,38 +477,10 @@ model = dict(
 )
 """,
     ),
-    "PIDNet, all but the boundary": (
+    "PIDNet, mined cross-entropy": (
         PIDNET,
-        """
-model = dict(
-    decode_head=dict(
-        loss_decode=[
-            dict(type="CrossEntropyLoss", class_weight={{_base_.class_weight}}, avg_non_ignore=True,
-                 loss_weight=0.4),
-            dict(type="OhemCrossEntropy", thres=0.9, min_kept=3000,
-                 class_weight={{_base_.class_weight}}),
-            dict(type="BoundaryLoss", loss_weight=20.0),
-            dict(type="OhemCrossEntropy", thres=0.9, min_kept=3000,
-                 class_weight={{_base_.class_weight}}),
-        ],
-    ),
-)
-""",
-        """
-model = dict(
-    decode_head=dict(
-        loss_decode=[
-            dict(type="metriseg_mmseg.CrossEntropyLoss", class_weight={{_base_.class_weight}},
-                 loss_weight=0.4),
-            dict(type="metriseg_mmseg.TopKLoss", threshold=0.9, min_kept=3000,
-                 class_weight={{_base_.class_weight}}),
-            dict(type="BoundaryLoss", loss_weight=20.0),
-            dict(type="metriseg_mmseg.TopKLoss", threshold=0.9, min_kept=3000,
-                 class_weight={{_base_.class_weight}}),
-        ],
-    ),
-)
-""",
+        PIDNET_LOSSES.format(mined='type="OhemCrossEntropy", thres=0.9'),
+        PIDNET_LOSSES.format(mined='type="metriseg_mmseg.TopKLoss", threshold=0.9'),
     ),
 }
 
