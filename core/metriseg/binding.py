@@ -33,6 +33,8 @@ class Convention:
     note: ClassVar[str] = ""
     #: The framework's words -> what to say instead.
     foreign_words: ClassVar[Mapping[str, str]] = {}
+    #: What is said behind the complaint about a word that a loss doesn't have.
+    advice: ClassVar[str] = ""
     #: Words of the framework that change nothing at this value: whoever spells them out is heard.
     without_effect: ClassVar[Mapping[str, Any]] = {}
 
@@ -92,7 +94,12 @@ def binder(convention: type[Convention], module: str) -> Binder:
             }
 
         def __new__(cls: type[L], *args: Any, **kwargs: Any) -> L:
-            return cast(L, loss.__new__(cls, *args, **meant(kwargs)))
+            try:
+                return cast(L, loss.__new__(cls, *args, **meant(kwargs)))
+            except validation.UnknownArgumentError as error:
+                if not convention.advice:
+                    raise
+                raise validation.UnknownArgumentError(f"{error}{convention.advice}") from None
 
         def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
             bound = _bound_arguments(name, signature, args, meant(kwargs))

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import metriseg as core
 from metriseg.binding import refuse_missing
-from metriseg_mmseg.convention import CompoundConvention, MMSegConvention
+from metriseg_mmseg.convention import (
+    CompoundConvention,
+    CrossEntropyConvention,
+    MMSegConvention,
+)
 from metriseg_mmseg.registry import MODELS
 
 #: Losses that MMSegmentation can't be offered, with the reason.
@@ -14,9 +18,10 @@ UNSUPPORTED: dict[str, str] = {
 
 _register = MODELS.register_module()
 _bind = core.binder(MMSegConvention, __name__)
+_bind_cross_entropy = core.binder(CrossEntropyConvention, __name__)
 _bind_compound = core.binder(CompoundConvention, __name__)
 
-CrossEntropyLoss = _register(_bind(core.CrossEntropyLoss))
+CrossEntropyLoss = _register(_bind_cross_entropy(core.CrossEntropyLoss))
 FocalLoss = _register(_bind(core.FocalLoss))
 TopKLoss = _register(_bind(core.TopKLoss))
 DistanceMapCrossEntropyLoss = _register(_bind(core.DistanceMapCrossEntropyLoss))

@@ -47,13 +47,15 @@ class CombinedLoss(RegionLoss):
         classes: "all", or "present": the Dice loss averages the classes that the target holds.
         per_image: Dice sums over each image (mean over images), or over the batch.
         class_weight: C numbers >= 0; the Dice loss divides by their sum, the cross-entropy by the
-            number of pixels.
+            number of pixels. With one channel also two, of the labels 0 and 1 in the pixel loss.
         include_background: False leaves class 0 out of the region loss; the pixel loss keeps it.
         reduction: "mean" or "sum"; the unreduced parts differ in shape.
 
     Raises:
         ValueError: for ``reduction="none"`` when called.
     """
+
+    labels_have_weights: ClassVar[bool] = True
 
     @property
     def background_of_pixels(self) -> bool:

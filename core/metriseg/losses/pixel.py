@@ -126,15 +126,19 @@ def _is_list(value: object) -> bool:
 def cross_entropy_mass(loss: SegmentationLoss, batch: Batch, normalize: Normalize) -> Tensor:
     """What the mean of the cross-entropies divides by: pixels, or the class weights they met."""
     factors = loss.class_factors(batch, loss.background_of_pixels)
-    if normalize == "pixels" or factors is None:
+    met = loss.label_weight(batch)
+    if normalize == "pixels" or (factors is None and met is None):
         return pixel_mass(batch)
+    if met is not None:
+        return (met if batch.measure is None else met * batch.measure).sum()
+    assert factors is not None
     if batch.one_vs_rest:
         return pixel_mass(batch) * factors.sum() / loss.num_included(batch)
     if batch.has_labels:
         met = factors[batch.target]
     else:
         met = (batch.target * beside_classes(factors, batch.target)).sum(1)
-    return (met if batch.weight is None else met * batch.weight).sum()
+    return (met if batch.measure is None else met * batch.measure).sum()
 
 
 def focal_values(
@@ -175,6 +179,7 @@ class CrossEntropyLoss(PixelLoss):
     e / 2` in yes-or-no questions, so that a perfect prediction no longer costs 0.
 
     Args:
+        class_weight: C numbers >= 0; with one channel also two, of the labels 0 and 1.
         normalize: what the mean divides by: "pixels", the number of valid pixels, or "weights",
             the sum of the class weights that these pixels met (as ``torch.nn.CrossEntropyLoss``).
         balance: "image" for positives that weigh the share of negatives and the other way round;
@@ -196,6 +201,7 @@ class CrossEntropyLoss(PixelLoss):
     tensor(1.3863)
     """
 
+    labels_have_weights: ClassVar[bool] = True
     label_smoothing: float
 
     def __init__(
@@ -241,21 +247,24 @@ class TopKLoss(PixelLoss):
     r"""Top-k cross-entropy: the mean of the largest cross-entropies alone.
 
     .. math:: \ell = \frac{\sum_u m_u \ell_u}{\sum_u m_u}, \qquad
-              \sum_u m_u = \max\left(1, \lfloor \tfrac{k}{100} \sum_u w_u \rfloor\right)
+              \sum_u m_u = \max\left(1, n, \lfloor \tfrac{k}{100} \sum_u w_u \rfloor\right)
 
     with :math:`\ell_u` the cross-entropy of pixel u as in :class:`CrossEntropyLoss` (for yes-or-no
-    questions their mean) and :math:`m_u \le w_u` the part of its weight that is among the largest
-    of the batch; the last pixel may be kept in part. Ignored pixels take nothing of the budget.
-    Values lie in :math:`[0, \infty)`, 0 at a perfect prediction.
+    questions their mean), n ``min_kept`` (or 0) and :math:`m_u \le w_u` the part of its weight that
+    is among the largest of the batch; the last pixel may be kept in part. Ignored pixels take
+    nothing of the budget. Values lie in :math:`[0, \infty)`, 0 at a perfect prediction.
 
     Class weights weigh the cross-entropies before the largest are chosen, and the mean divides by
     the mass that is kept. A ``threshold`` looks at the probability of the truth, exp of minus the
     cross-entropy, without class weights (an excluded background is no question then).
 
     Args:
+        class_weight: C numbers >= 0; with one channel also two, of the labels 0 and 1.
         percent: k in (0, 100].
         threshold: in (0, 1]; keeps in place of the k percent all pixels whose true label has a
             probability below (not of) it. Where none has, the loss is 0.
+        min_kept: the least number of pixels of a batch to keep, >= 1; beside a ``threshold`` those
+            whose true labels are least probable (online hard example mining). None for no such.
         reduction: "mean", "sum" (over what is kept) or "none", then ``(N, *S)``, 0 where a pixel
             isn't kept.
 
@@ -269,10 +278,17 @@ class TopKLoss(PixelLoss):
     tensor(2.2361)
     """
 
+    labels_have_weights: ClassVar[bool] = True
+
     def __init__(
-        self, percent: float = 10.0, threshold: float | None = None, **options: Unpack[LossOptions]
+        self,
+        percent: float = 10.0,
+        threshold: float | None = None,
+        min_kept: int | None = None,
+        **options: Unpack[LossOptions],
     ) -> None:
         super().__init__(**options)
+        self.min_kept = validation.optional(validation.whole_number, "min_kept", min_kept, low=1)
         self.percent = validation.number("percent", percent, low=0.0, high=100.0, open_low=True)
         self.threshold = validation.optional(
             validation.number, "threshold", threshold, low=0.0, high=1.0, open_low=True
@@ -285,25 +301,28 @@ class TopKLoss(PixelLoss):
         self, batch: Batch, reduction: Reduction, statistics: RegionStatistics | None
     ) -> Tensor:
         values = self.evaluate(batch)
+        least = self.min_kept or 1
         if self.threshold is None:
-            kept = F.largest_values(values, batch.weight, self.percent)
+            kept = F.largest_values(values, batch.weight, self.percent, least)
         else:
-            kept = self.improbable(batch, self.threshold)
+            entropy = self.entropy_of_truth(batch)
+            # a probability of exactly the threshold stays out, whatever logarithms round
+            slack = 16 * torch.finfo(entropy.dtype).eps
+            kept = (entropy > slack - math.log(self.threshold)).to(entropy.dtype)
+            kept = kept if batch.weight is None else kept * batch.weight
+            if self.min_kept is not None:
+                hardest = F.largest_values(entropy, batch.weight, 0.0, least)
+                kept = torch.maximum(kept, hardest)
         return reduce_pixels(values, kept, reduction, kept.sum())
 
-    def improbable(self, batch: Batch, threshold: float) -> Tensor:
-        """``(N, *S)``: the weight of the pixels whose truth is less probable than a threshold."""
+    def entropy_of_truth(self, batch: Batch) -> Tensor:
+        """``(N, *S)``: minus the logarithm of the truth's probability, without class weights."""
         if batch.one_vs_rest:
             entropies = F.binary_cross_entropy(
                 batch.log_probabilities, batch.log_complements, batch.target
             )
-            entropy = entropies[:, batch.num_classes - self.num_included(batch) :].mean(1)
-        else:
-            entropy = F.cross_entropy(batch.log_probabilities, batch.target)
-        # a probability of exactly the threshold stays out, whatever the rounding of logarithms
-        slack = 16 * torch.finfo(entropy.dtype).eps
-        kept = (entropy > slack - math.log(threshold)).to(entropy.dtype)
-        return kept if batch.weight is None else kept * batch.weight
+            return entropies[:, batch.num_classes - self.num_included(batch) :].mean(1)
+        return F.cross_entropy(batch.log_probabilities, batch.target)
 
 
 class FocalLoss(PixelLoss):
@@ -317,6 +336,7 @@ class FocalLoss(PixelLoss):
     prediction.
 
     Args:
+        class_weight: C numbers >= 0; with one channel also two, of the labels 0 and 1.
         gamma: how fast the loss fades, >= 0.
         alpha: in [0, 1], the weight of positives, with 1 - alpha that of negatives; None leaves
             both out. With exclusive classes (softmax) class 0 is the negative. Or C numbers >= 0:
@@ -329,6 +349,7 @@ class FocalLoss(PixelLoss):
     tensor(0.1733)
     """
 
+    labels_have_weights: ClassVar[bool] = True
     alpha: float | Tensor | None
 
     def __init__(
@@ -362,6 +383,7 @@ class DistanceMapCrossEntropyLoss(DistanceLoss):
     ``maps={"penalty": ...}``, ``(N, *S)``.
 
     Args:
+        class_weight: C numbers >= 0; with one channel also two, of the labels 0 and 1.
         map: "normalized" or "raw".
 
     Source: Caliva et al. 2019, "Distance map loss penalty term for semantic segmentation",
@@ -374,6 +396,7 @@ class DistanceMapCrossEntropyLoss(DistanceLoss):
     """
 
     map_names: ClassVar[tuple[str, ...]] = ("penalty",)
+    labels_have_weights: ClassVar[bool] = True
 
     def __init__(
         self,
