@@ -25,8 +25,7 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
-from metriseg_mmseg import losses
-from metriseg_mmseg.mask_losses import MaskLoss
+from metriseg_mmseg import MaskLoss, losses
 
 MASKS, HEIGHT, WIDTH = 4, 12, 13
 OFFERED = sorted(metriseg.CATALOGUE.keys() - losses.UNSUPPORTED.keys())
