@@ -1,8 +1,9 @@
 """The losses of metriseg in MMSegmentation: ``loss_decode=dict(type='metriseg_mmseg.DiceLoss')``.
 
 MMEngine finds :mod:`metriseg_mmseg.registry` by the scope in the type, so a config needs no
-``custom_imports``. For Python code the losses, that of masks, the metric, and the head and segmentor of
-embeddings stand here too; importing this package alone imports neither them nor MMEngine.
+``custom_imports``. For Python code the losses, that of masks, the metric, and the head and
+segmentor of embeddings stand here too; importing this package alone imports neither them nor
+MMEngine.
 """
 
 from typing import TYPE_CHECKING
