@@ -1,8 +1,9 @@
 """The losses of metriseg in MMSegmentation: ``loss_decode=dict(type='metriseg_mmseg.DiceLoss')``.
 
 MMEngine finds :mod:`metriseg_mmseg.registry` by the scope in the type, so a config needs no
-``custom_imports``. For Python code the losses, the metric, and the head and segmentor of embeddings
-stand here too; importing this package alone imports neither them nor MMEngine.
+``custom_imports``. For Python code the losses, that of masks, the metric, and the head and
+segmentor of embeddings stand here too; importing this package alone imports neither them nor
+MMEngine.
 """
 
 from typing import TYPE_CHECKING
@@ -12,6 +13,9 @@ from metriseg.exports import lazy_exports
 if TYPE_CHECKING:
     from metriseg_mmseg.heads import *
     from metriseg_mmseg.losses import *
+    from metriseg_mmseg.mask_losses import *
     from metriseg_mmseg.metrics import *
 else:
-    __getattr__, __dir__ = lazy_exports(__name__, homes=("losses", "metrics", "heads"))
+    __getattr__, __dir__ = lazy_exports(
+        __name__, homes=("losses", "metrics", "heads", "mask_losses")
+    )

@@ -15,6 +15,7 @@ MODELS = Registry(
         "metriseg_mmseg.heads",
         "metriseg_mmseg.backbones",
         "metriseg_mmseg.segment_head",
+        "metriseg_mmseg.mask_losses",
     ],
 )
 DATASETS = Registry(
