@@ -35,7 +35,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
         {"percent": 30.0},
         {"percent": 75.0},
         {"threshold": 0.5},
-        {"threshold": 0.2, "min_kept": 3},
+        {"percent": 10.0, "min_kept": 3},
     ),
     "DistanceMapCrossEntropyLoss": ({}, {"map": "raw"}),
     "MimeLoss": ({}, {"a": 0.5, "b": 2.0}),
