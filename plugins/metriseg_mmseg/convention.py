@@ -14,6 +14,7 @@ from metriseg import Batch, Convention, RegionStatistics, SegmentationLoss, Tabl
 from metriseg.batch import Activation
 from metriseg.binding import keyword
 from metriseg.options import Reduction
+from metriseg_mmseg.carried import with_carried
 from metriseg_mmseg.registry import MODELS
 
 #: Names in MMSegmentation's logs that don't follow from the name of the loss.
@@ -147,6 +148,7 @@ Further arguments:
         divided = avg_factor is not None and reduction == "mean"
         self._refuse_pixel_values_of_tables(reduction_override)
         validation.logits_shape(pred)
+        weight, maps = with_carried(self, pred, weight, maps)
         value = self.compute(
             pred,
             target,
