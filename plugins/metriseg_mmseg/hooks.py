@@ -225,7 +225,7 @@ def _pushes(
 
 
 def _shown(image: Tensor, order: str) -> NDArray[Any]:
-    """``(H, W)`` or RGB ``(H, W, 3)``, as matplotlib shows it; other images by their first channel."""
+    """``(H, W)`` or RGB ``(H, W, 3)``; of images with other channels the first."""
     values = _array(image).astype(np.float64)
     if len(values) != 3:
         return values[0]
