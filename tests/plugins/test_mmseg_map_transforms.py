@@ -150,7 +150,7 @@ def test_labels_that_have_no_map() -> None:
 )  # fmt: skip
 def test_labels_may_not_change_behind_a_map(changes: dict[str, Any]) -> None:
     """The cut-out changes them in place."""
-    np.random.seed(0)  # noqa: NPY002  (MMSegmentation's transforms draw from it)
+    np.random.seed(0)
     results = {
         "img": np.zeros((HEIGHT, WIDTH, 3), np.uint8),
         "img_shape": (HEIGHT, WIDTH),
@@ -320,7 +320,7 @@ def test_places() -> None:
     assert deep.path(given) == "/gtFine/data/weights/train/ulm/ulm_0_w.npy"
     with pytest.raises(ValueError, match=r"label_suffix: .* doesn't end in '_labelTrainIds.png'"):
         deep.path("gtFine/a.png")
-    with pytest.raises(ValueError, match="label_folder: .* lies in no folder 'gtFine'"):
+    with pytest.raises(ValueError, match=r"label_folder: .* lies in no folder 'gtFine'"):
         deep.path("x/a_labelTrainIds.png")
 
 
