@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from metriseg_mmseg.carried import INSTANCE_MAP, MAP_KEYS, PIXEL_WEIGHT
 from metriseg_mmseg.registry import TRANSFORMS
 
-__all__ = ["INSTANCE_MAP", "PackInstanceInputs", "PackSegInputs"]
+__all__ = ["PackInstanceInputs", "PackSegInputs"]
 
 
 def scale_key(key: str) -> str:
