@@ -155,9 +155,10 @@ def unread(model: nn.Module, sample: Any) -> list[str]:
 def _padded(sample: Any, key: str) -> Tensor:
     values: Tensor = sample.get(key).data
     values = values.unsqueeze(0) if values.ndim == 2 else values
-    height, width = sample.gt_sem_seg.data.shape[-2:]
+    labels = sample.get("gt_sem_seg")
+    height, width = values.shape[-2:] if labels is None else labels.data.shape[-2:]
     missing = (height - values.shape[-2], width - values.shape[-1])
-    if missing == (0, 0):
+    if missing == (0, 0) and labels is not None:
         return values
     # a map that is smaller for another reason than the padding must be found out
     padding = sample.metainfo.get("padding_size", (0, max(missing[1], 0), 0, max(missing[0], 0)))

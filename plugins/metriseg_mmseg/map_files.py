@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import io
-from pathlib import PurePath
+import os
 from typing import Any, ClassVar
 
 import numpy as np
@@ -35,7 +35,7 @@ class LoadBesideLabels(BaseTransform):
         backend_args: dict[str, Any] | None = None,
     ) -> None:
         for name, word in (("folder", folder), ("label_folder", label_folder)):
-            if word is not None and (not isinstance(word, str) or len(PurePath(word).parts) != 1):
+            if word is not None and not (isinstance(word, str) and word and "/" not in word):
                 raise ValueError(f"{name} must be the name of a folder, or None, got {word!r}")
         for name, word in (("suffix", suffix), ("label_suffix", label_suffix)):
             if not isinstance(word, str) and not (name == "label_suffix" and word is None):
@@ -50,22 +50,22 @@ class LoadBesideLabels(BaseTransform):
         Raises:
             ValueError: for a label outside ``label_folder``, or without ``label_suffix``.
         """
-        where = PurePath(label)
-        ending = where.suffix if self.label_suffix is None else self.label_suffix
-        if not where.name.endswith(ending):
+        *folders, name = label.replace(os.sep, "/").split("/")
+        extension = f".{name.rpartition('.')[2]}" if "." in name else ""
+        ending = extension if self.label_suffix is None else self.label_suffix
+        if not name.endswith(ending):
             raise ValueError(f"label_suffix: {label!r} doesn't end in {ending!r}")
-        parts = [*where.parts[:-1], where.name.removesuffix(ending) + self.suffix]
         if self.folder is not None:
-            parts[self._place(label, parts[:-1])] = self.folder
-        return str(PurePath(*parts))
+            folders[self._place(label, folders)] = self.folder
+        return "/".join([*folders, name.removesuffix(ending) + self.suffix])
 
     def _place(self, label: str, folders: list[str]) -> int:
         """Where in the path the folder stands that is replaced: the last of its name."""
-        if self.label_folder is None:
-            return len(folders) - 1
-        if self.label_folder not in folders:
-            raise ValueError(f"label_folder: {label!r} lies in no folder {self.label_folder!r}")
-        return len(folders) - 1 - folders[::-1].index(self.label_folder)
+        wanted = folders[-1:] if self.label_folder is None else [self.label_folder]
+        if not wanted or wanted[0] not in folders:
+            named = "" if self.label_folder is None else f" {self.label_folder!r}"
+            raise ValueError(f"label_folder: {label!r} lies in no folder{named}")
+        return len(folders) - 1 - folders[::-1].index(wanted[0])
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Adds the map, in the shape of the labels."""

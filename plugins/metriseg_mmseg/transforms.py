@@ -77,8 +77,14 @@ def _refuse_outdated(key: str, results: dict[str, Any]) -> None:
         )
     if scale_key(key) in results:
         scale = results.get("scale_factor")
-        if scale != results[scale_key(key)] and not np.allclose(scale or 1, 1):
+        same = np.array_equal(_numbers(scale), _numbers(results[scale_key(key)]))
+        if not (same or np.allclose(_numbers(scale), 1)):
             raise ValueError(
                 f"{key}: distances must not be resized, and the image was, by {scale}: compute them"
                 " behind it, with metriseg_mmseg.DistanceMap"
             )
+
+
+def _numbers(scale: Any) -> NDArray[np.float64]:
+    """Of a scale that nobody has set, ones."""
+    return np.broadcast_to(np.asarray(1.0 if scale is None else scale, np.float64).ravel()[:2], 2)

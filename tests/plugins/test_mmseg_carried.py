@@ -17,7 +17,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from mmseg.utils import stack_batch
 
-from metriseg_mmseg.carried import DENSE_MAPS, MAP_KEYS, PIXEL_WEIGHT, carrying
+from metriseg_mmseg.carried import DENSE_MAPS, MAP_KEYS, PIXEL_WEIGHT, Carried, carrying
 from metriseg_mmseg.segmentors import CarryingMixin, EncoderDecoder
 
 CLASSES, SIDE = 3, 8
@@ -204,6 +204,18 @@ def test_padding_does_not_count(name: str) -> None:
     with carrying(padded):
         found = model.decode_head.loss_by_feat(logits, padded)
     torch.testing.assert_close(found[model.decode_head.loss_decode.loss_name], wanted)
+
+
+def test_samples_without_labels_are_padded_too() -> None:
+    """By what the preprocessor has noted, or not at all."""
+    given = samples("gt_penalty_map", size=(6, 7))
+    for sample in given:
+        del sample.gt_sem_seg
+    assert Carried(given).stacked("gt_penalty_map").shape == (2, 1, 6, 7)
+    for sample in given:
+        sample.set_metainfo({"padding_size": (0, 1, 0, 2)})
+    assert Carried(given).stacked("gt_penalty_map").shape == (2, 1, 8, 8)
+    assert Carried(given).stacked("gt_penalty_map")[..., 7].sum() == 0
 
 
 def test_another_size_is_an_error() -> None:

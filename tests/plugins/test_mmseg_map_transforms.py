@@ -313,6 +313,9 @@ def test_places() -> None:
     assert LoadInstanceMap().path("x/train/labels/a.png") == "x/train/instances/a.png"
     assert LoadInstanceMap(None, "_i.npy").path("x/a.b.png") == "x/a.b_i.npy"
     assert LoadDistanceMap("region").path("labels/a.png") == "region/a.npy"
+    assert LoadInstanceMap().path("s3://b/labels/a.png") == "s3://b/instances/a.png"
+    with pytest.raises(ValueError, match=r"label_folder: 'a.png' lies in no folder$"):
+        LoadInstanceMap().path("a.png")
     deep = LoadPixelWeight(
         "weights", "_w.npy", label_folder="gtFine", label_suffix="_labelTrainIds.png"
     )
