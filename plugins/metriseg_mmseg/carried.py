@@ -137,7 +137,9 @@ def readers(module: nn.Module) -> dict[str, str]:
     found: dict[str, str] = {}
     for loss in module.modules():
         for name in getattr(loss, "map_names", ()):
-            found.setdefault(name, type(loss).__name__)
+            # a loss from elsewhere may read what no pipeline of ours makes
+            if name in MAP_KEYS:
+                found.setdefault(name, type(loss).__name__)
     return found
 
 

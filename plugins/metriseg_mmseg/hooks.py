@@ -70,7 +70,8 @@ class LossVisualizationHook(Hook):
 
     Raises:
         ImportError: without matplotlib (``pip install 'metriseg[viz]'``).
-        ValueError: for an argument outside its domain.
+        ValueError: for an argument outside its domain; when it draws, without ``loss`` for a head
+            that has no ``loss_decode``.
     """
 
     priority = "LOW"
@@ -143,6 +144,11 @@ class LossVisualizationHook(Hook):
         head = model.decode_head
         # a cascade has several, of which the last predicts
         head = head[-1] if isinstance(head, nn.ModuleList) else head
+        if self.loss is None and not hasattr(head, "loss_decode"):
+            raise ValueError(
+                f"loss must be given to LossVisualizationHook: {type(head).__name__} has no"
+                " loss_decode"
+            )
         losses = head.loss_decode if self.loss is None else self.loss.eval()
         several = isinstance(losses, nn.ModuleList)
         return list(losses) if several else [losses], getattr(head, "ignore_index", 255)

@@ -336,6 +336,16 @@ def test_a_picture_of_objects() -> None:
     assert render(LossPicture(**empty)).shape[2] == 3
 
 
+def test_a_head_without_losses_wants_one() -> None:
+    """Heads of masks compute theirs in their own way."""
+    model = nn.Module()
+    model.decode_head = nn.ModuleList([nn.Identity(), nn.Conv2d(1, 1, 1)])
+    with pytest.raises(ValueError, match=r"loss must be given .* Conv2d has no loss_decode"):
+        LossVisualizationHook()._losses(model)
+    (found,), ignored = LossVisualizationHook(DICE)._losses(model)
+    assert (type(found), ignored) == (losses.DiceLoss, 255)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
