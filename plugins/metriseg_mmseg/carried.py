@@ -56,11 +56,16 @@ class Carried:
         """As :meth:`stacked`, in the size of the logits and on their device.
 
         Raises:
-            ValueError: in other sizes too, naming the map and who reads it.
+            ValueError: in other sizes, or another number, too, naming the map and who reads it.
         """
         values = self.stacked(key)
         if values is None:
             return None
+        if len(values) != len(logits):
+            raise ValueError(
+                f"{key}, which {reader} reads, must be that of the {len(logits)} images of the"
+                f" logits, got it of {len(values)}"
+            )
         wanted, came = tuple(logits.shape[2:]), tuple(values.shape[2:])
         if came != wanted:
             raise ValueError(
@@ -96,6 +101,16 @@ def carrying(samples: Sequence[Any]) -> Iterator[None]:
     if known is None or known.samples is not samples:
         known = Carried(samples)
     token = _CARRIED.set(known)
+    try:
+        yield
+    finally:
+        _CARRIED.reset(token)
+
+
+@contextlib.contextmanager
+def carrying_nothing() -> Iterator[None]:
+    """Within it the losses know nothing: for what is called on other things than the images."""
+    token = _CARRIED.set(None)
     try:
         yield
     finally:

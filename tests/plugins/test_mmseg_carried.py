@@ -17,7 +17,14 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from mmseg.utils import stack_batch
 
-from metriseg_mmseg.carried import DENSE_MAPS, MAP_KEYS, PIXEL_WEIGHT, Carried, carrying
+from metriseg_mmseg.carried import (
+    DENSE_MAPS,
+    MAP_KEYS,
+    PIXEL_WEIGHT,
+    Carried,
+    carrying,
+    carrying_nothing,
+)
 from metriseg_mmseg.segmentors import CarryingMixin, EncoderDecoder
 
 CLASSES, SIDE = 3, 8
@@ -234,6 +241,21 @@ def test_another_size_is_an_error() -> None:
         )
         with pytest.raises(ValueError, match=message):
             model.loss(images(), given)
+
+
+def test_what_is_no_image_has_no_map() -> None:
+    """Another number of them is found out; who knows better says that nothing is carried."""
+    loss = segmentor(config("BoundaryLoss")).decode_head.loss_decode
+    logits, labels = torch.randn(3, CLASSES, SIDE, SIDE), labels_of(samples(number=3))
+    message = "BoundaryLoss reads, must be that of the 3 images of the logits, got it of 2"
+    with carrying(samples("gt_signed_distance_map")):
+        with pytest.raises(ValueError, match=message):
+            loss(logits, labels)
+        with carrying_nothing():
+            found = loss(logits, labels)
+        with pytest.raises(ValueError, match=message):
+            loss(logits, labels)
+    assert torch.equal(found, loss(logits, labels))
 
 
 def test_all_samples_or_none() -> None:
