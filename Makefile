@@ -6,7 +6,7 @@
 #                                  CASES=200000 for more, SEED=7 for those of that seed
 # make docs                        the documentation, into site/
 # make readme                      the README's table of losses, from the catalogue
-# make tables                      the tables of MONAI's page, from MONAI and ours
+# make tables                      the tables of the frameworks' pages, asked of both sides
 # make lint | make clean
 #
 # Each creates .venv and installs what it needs, once. PYTHON names the interpreter to start from.
@@ -66,6 +66,7 @@ readme: .venv/.torch
 
 tables: .venv/.test
 	@$(BIN)/python docs/monai_tables.py
+	@$(BIN)/python docs/mmseg_tables.py 2>/dev/null
 
 clean:
 	rm -rf .venv work_dirs demo build dist site

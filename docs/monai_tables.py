@@ -157,6 +157,7 @@ def _gradient(loss: Any) -> Tensor:
     return input.grad.float().abs().sum()
 
 
+SOFT = LOGITS.flip(0).softmax(1)
 FIRST_ROWS = torch.arange(7).view(1, 1, 7, 1).expand(2, 1, 7, 6) < 3
 FIRST_IMAGE = torch.arange(2).view(2, 1, 1, 1).expand(2, 1, 7, 6) < 1
 
@@ -206,6 +207,19 @@ DIFFERENCES = [
             to_onehot_y=True, use_softmax=True, include_background=False, alpha=0.3
         )(LOGITS, INDICES),
         "there is no background to weigh: leave `alpha` out, or give a number for every class",
+    ),
+    Difference(
+        "`FocalLoss()` of soft labels",
+        lambda m: m.FocalLoss()(LOGITS, SOFT),
+        "ours is what hard labels drawn from them cost in the mean; MONAI's fades with another"
+        " power. With `gamma=0` both are the same",
+    ),
+    Difference(
+        "`AsymmetricUnifiedFocalLoss(ignore_index=255)`",
+        lambda m: m.AsymmetricUnifiedFocalLoss(to_onehot_y=True, ignore_index=255)(
+            LOGITS[:, :2].softmax(1), torch.where(FIRST_ROWS, 255.0, INDICES.clamp(max=1))
+        ),
+        "the focal part is a mean over voxels that count; MONAI's counts the ignored ones as zeros",
     ),
     Difference(
         "`DiceLoss(softmax=True)` of one channel",

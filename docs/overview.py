@@ -37,7 +37,7 @@ GUIDE: tuple[tuple[str, tuple[str, ...], str], ...] = (
     (
         "labels are soft",
         ("JaccardMetricLoss", "DiceLoss", "TverskyLoss", "CrossEntropyLoss"),
-        "least where the prediction is the label; Dice and Tversky with `overlap=\"minimum\"`",
+        'least where the prediction is the label; Dice and Tversky with `overlap="minimum"`',
     ),
     (
         "some confusions are worse than others",

@@ -59,6 +59,8 @@ class Batch:
             logits' dtype. With one class, always soft.
         weight: ``(N, *S)`` of the logits' dtype, or None for all ones. A pixel of weight 2 counts
             as two pixels, a pixel of weight 0 doesn't exist.
+        counted: ``(N, *S)``, what a pixel adds to the divisor of a mean over pixels where that
+            isn't its weight; None where it is.
         maps: what a loader has computed beforehand, by name.
         features: ``(N, D, *S)`` embeddings, for the losses that need more than logits.
         activation: how logits become probabilities: ``"softmax"`` over the classes, ``"sigmoid"``
@@ -72,6 +74,7 @@ class Batch:
     maps: Mapping[str, Tensor] = field(default_factory=dict)
     features: Tensor | None = None
     activation: Activation = "softmax"
+    counted: Tensor | None = None
     _known: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
@@ -83,6 +86,7 @@ class Batch:
         activation: Activation = "softmax",
         ignore_index: int | None = None,
         weight: Tensor | None = None,
+        counted: Tensor | None = None,
         maps: Mapping[str, Tensor] | None = None,
         features: Tensor | None = None,
     ) -> Batch:
@@ -98,6 +102,7 @@ class Batch:
             activation: "softmax", "sigmoid" or "identity"; one class can't be "softmax".
             ignore_index: the label of pixels that don't count; None counts all.
             weight: ``(N, *S)``, finite and not negative.
+            counted: ``(N, *S)``, likewise; see above.
             maps: tensors whose first dimension is N, by name.
             features: ``(N, D, *S)``.
 
@@ -115,9 +120,12 @@ class Batch:
         if weight is not None:
             validation.pixel_weight(weight, logits)
             weight = weight.to(logits.dtype)
+        if counted is not None:
+            validation.pixel_weight(counted, logits, name="counted")
+            counted = counted.to(logits.dtype)
 
         if _holds_labels(target, logits):
-            target, weight = _canonical_labels(target, weight, logits, ignore_index)
+            target, weight = _canonical_labels(target, weight, counted, logits, ignore_index)
         else:
             if ignore_index is not None:
                 raise ValueError(
@@ -134,7 +142,7 @@ class Batch:
                 " 'sigmoid')",
             )
         _check_companions(logits, maps, features)
-        return cls(logits, target, weight, dict(maps or {}), features, activation)
+        return cls(logits, target, weight, dict(maps or {}), features, activation, counted)
 
     def under(self, activation: Activation) -> Batch:
         """The same logits and target, with probabilities made in another way.
@@ -163,6 +171,11 @@ class Batch:
     def one_vs_rest(self) -> bool:
         """Whether every class is a yes-or-no question of its own."""
         return self.activation == "sigmoid" or self.num_classes == 1
+
+    @property
+    def measure(self) -> Tensor | None:
+        """``(N, *S)``: what a mean over pixels divides by, in total; None for all ones."""
+        return self.weight if self.counted is None else self.counted
 
     @property
     def valid(self) -> Tensor | None:
@@ -351,7 +364,11 @@ def _holds_labels(target: Tensor, logits: Tensor) -> bool:
 
 
 def _canonical_labels(
-    target: Tensor, weight: Tensor | None, logits: Tensor, ignore_index: int | None
+    target: Tensor,
+    weight: Tensor | None,
+    counted: Tensor | None,
+    logits: Tensor,
+    ignore_index: int | None,
 ) -> tuple[Tensor, Tensor | None]:
     target = target.long()
     if ignore_index is not None:
@@ -359,6 +376,9 @@ def _canonical_labels(
         ones = torch.ones((), dtype=logits.dtype, device=logits.device)
         weight = torch.where(counted, ones if weight is None else weight, 0.0)
     valid = None if weight is None else weight > 0
+    if valid is not None and counted is not None:
+        # what a mean divides by may depend on the labels that it counts
+        valid = valid | (counted > 0)
     num_classes = logits.shape[1]
     validation.labels(target, valid, max(num_classes, 2))
     if valid is not None:

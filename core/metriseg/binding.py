@@ -9,11 +9,13 @@ that it doesn't have.
 from __future__ import annotations
 
 import inspect
+import re
 import types
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, NoReturn, Protocol, TypeVar, cast
 
 from metriseg import validation
+from metriseg.composition import with_arguments
 from metriseg.losses import SegmentationLoss
 
 __all__ = ["Convention", "binder"]
@@ -33,6 +35,8 @@ class Convention:
     note: ClassVar[str] = ""
     #: The framework's words -> what to say instead.
     foreign_words: ClassVar[Mapping[str, str]] = {}
+    #: What is said behind the complaint about a word that a loss doesn't have.
+    advice: ClassVar[str] = ""
     #: Words of the framework that change nothing at this value: whoever spells them out is heard.
     without_effect: ClassVar[Mapping[str, Any]] = {}
 
@@ -49,6 +53,11 @@ class Convention:
     ) -> dict[str, Any]:
         """The core's arguments, from all of the framework's (defaults filled in)."""
         return arguments
+
+    @classmethod
+    def hints(cls, words: Collection[str]) -> Mapping[str, str]:
+        """Those of :attr:`foreign_words` that a loss of such words can be helped with."""
+        return cls.foreign_words
 
     def adopt(self, arguments: Mapping[str, Any]) -> None:
         """Keep what only the framework knows of; called when the core's loss is built."""
@@ -92,7 +101,12 @@ def binder(convention: type[Convention], module: str) -> Binder:
             }
 
         def __new__(cls: type[L], *args: Any, **kwargs: Any) -> L:
-            return cast(L, loss.__new__(cls, *args, **meant(kwargs)))
+            try:
+                return cast(L, loss.__new__(cls, *args, **meant(kwargs)))
+            except validation.UnknownArgumentError as error:
+                if not convention.advice:
+                    raise
+                raise validation.UnknownArgumentError(f"{error}{convention.advice}") from None
 
         def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
             bound = _bound_arguments(name, signature, args, meant(kwargs))
@@ -106,12 +120,19 @@ def binder(convention: type[Convention], module: str) -> Binder:
         namespace = {
             "__new__": __new__,
             "__init__": __init__,
-            "__doc__": _docstring(loss, convention.note),
+            "__doc__": _docstring(loss, convention.note, signature.parameters),
             "__module__": module,
             "__qualname__": name,
             "__signature__": signature,
             "arguments": arguments,
-            "synonyms": {**convention.foreign_words, **loss.synonyms},
+            "synonyms": {
+                word: hint
+                for word, hint in {
+                    **convention.hints(signature.parameters),
+                    **loss.synonyms,
+                }.items()
+                if word not in signature.parameters
+            },
         }
         bound: type[L] = types.new_class(
             name, (convention, loss), exec_body=lambda body: body.update(namespace)
@@ -136,10 +157,18 @@ def refuse_missing(
     raise AttributeError(f"module {module!r} has no attribute {name!r}")
 
 
-def _docstring(loss: type, note: str) -> str:
-    """The core's text and the framework's, without the examples: they call the core's class."""
+def _docstring(loss: type, note: str, words: Collection[str]) -> str:
+    """The core's text and the framework's, without the examples: they call the core's class.
+
+    Of the core's arguments those that are left, and that the framework doesn't describe anew.
+    """
     text, _, _ = inspect.cleandoc(loss.__doc__ or "").partition(">>>")
-    return f"{text.strip()}\n\n{note}".strip()
+    anew = {
+        word
+        for names in re.findall(r"^    (\w+(?:, \w+)*):", note, re.MULTILINE)
+        for word in names.split(", ")
+    }
+    return f"{with_arguments(text, {*words} - anew).strip()}\n\n{note}".strip()
 
 
 def _signature(parameters: Mapping[str, inspect.Parameter]) -> inspect.Signature:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import textwrap
+from collections.abc import Collection
 from typing import Any, Unpack, get_args, get_origin, get_type_hints
 
 from metriseg.options import default_options
@@ -91,6 +92,18 @@ def _parted(docstring: str | None) -> tuple[str, dict[str, str]]:
     text = inspect.cleandoc(docstring or "") + "\n"
     sections = {match[1]: match[2].rstrip() for match in _SECTION.finditer(text)}
     return re.sub(r"\n{3,}", "\n\n", _SECTION.sub("", text)).strip(), sections
+
+
+def with_arguments(docstring: str, words: Collection[str]) -> str:
+    """A docstring whose ``Args:`` describe no other arguments than these."""
+
+    def kept(section: re.Match[str]) -> str:
+        if section[1] != "Args":
+            return section[0]
+        items = [item for word, item in _items(section[2].rstrip()).items() if word in words]
+        return "Args:\n" + "\n".join(items) + "\n\n" if items else ""
+
+    return _SECTION.sub(kept, docstring + "\n")
 
 
 def _items(section: str) -> dict[str, str]:

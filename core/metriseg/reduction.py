@@ -11,8 +11,8 @@ from metriseg.options import Classes, Reduction
 
 def pixel_mass(batch: Batch) -> Tensor:
     """The number of valid pixels, or the sum of their weights."""
-    if batch.weight is not None:
-        return batch.weight.sum()
+    if batch.measure is not None:
+        return batch.measure.sum()
     return batch.logits.new_full((), float(batch.logits[:, 0].numel()))
 
 

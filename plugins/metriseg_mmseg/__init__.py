@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from metriseg_mmseg.loss_metric import *
     from metriseg_mmseg.losses import *
     from metriseg_mmseg.map_files import *
+    from metriseg_mmseg.mask_losses import *
     from metriseg_mmseg.metrics import *
     from metriseg_mmseg.segmentors import *
     from metriseg_mmseg.transforms import *
@@ -27,6 +28,7 @@ else:
             "metrics",
             "loss_metric",
             "heads",
+            "mask_losses",
             "segmentors",
             "transforms",
             "distance_map",

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import metriseg as core
 from metriseg.binding import refuse_missing
-from metriseg_mmseg.convention import CompoundConvention, MMSegConvention
+from metriseg_mmseg.convention import (
+    CompoundConvention,
+    CrossEntropyConvention,
+    MMSegConvention,
+)
 from metriseg_mmseg.registry import MODELS
 
 #: Losses that MMSegmentation can't be offered, with the reason.
@@ -14,9 +18,10 @@ UNSUPPORTED: dict[str, str] = {
 
 _register = MODELS.register_module()
 _bind = core.binder(MMSegConvention, __name__)
+_bind_cross_entropy = core.binder(CrossEntropyConvention, __name__)
 _bind_compound = core.binder(CompoundConvention, __name__)
 
-CrossEntropyLoss = _register(_bind(core.CrossEntropyLoss))
+CrossEntropyLoss = _register(_bind_cross_entropy(core.CrossEntropyLoss))
 FocalLoss = _register(_bind(core.FocalLoss))
 TopKLoss = _register(_bind(core.TopKLoss))
 DistanceMapCrossEntropyLoss = _register(_bind(core.DistanceMapCrossEntropyLoss))
@@ -57,6 +62,19 @@ UnifiedFocalLoss = _register(_bind(core.UnifiedFocalLoss))
 TripletLoss = _register(_bind(core.TripletLoss))
 CenterLoss = _register(_bind(core.CenterLoss))
 PartitionLoss = _register(_bind(core.PartitionLoss))
+
+
+def _refusing(name: str, reason: str) -> type:
+    """What the registry finds of a loss that can't be offered: MMEngine's message ends in why."""
+
+    def __init__(self: object, *args: object, **words: object) -> None:
+        raise NotImplementedError(f"MMSegmentation can't use {name}: {reason}")
+
+    return type(name, (), {"__init__": __init__, "__module__": __name__})
+
+
+for _name, _reason in UNSUPPORTED.items():
+    MODELS.register_module(name=_name, module=_refusing(_name, _reason))
 
 __all__ = ["UNSUPPORTED", *(name for name in core.CATALOGUE if name not in UNSUPPORTED)]
 

@@ -17,6 +17,7 @@ MODELS = Registry(
         "metriseg_mmseg.backbones",
         "metriseg_mmseg.segment_head",
         "metriseg_mmseg.segmentors",
+        "metriseg_mmseg.mask_losses",
     ],
 )
 DATASETS = Registry(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from torch import Tensor
 
 import metriseg as core
-from metriseg import Batch, RegionStatistics, validation
+from metriseg import Batch, validation
+from metriseg.losses.schedules import schedule
 from metriseg.options import Reduction
 from metriseg.reduction import nothing_of
 from metriseg_monai.counterparts import (
@@ -61,6 +64,7 @@ class GeneralizedDiceFocalLoss(CompoundLoss):
         lambda_gdl: share of the generalized Dice loss, >= 0.
         lambda_focal: share of the focal loss, >= 0.
         ignore_index: label of the voxels that don't count.
+        soft_label: True for a Dice part that is 0 where the prediction equals soft labels.
         other_act: None; it would be for the Dice part alone.
 
     Raises:
@@ -87,8 +91,13 @@ class GeneralizedDiceFocalLoss(CompoundLoss):
         lambda_gdl: float = 1.0,
         lambda_focal: float = 1.0,
         ignore_index: int | None = None,
+        soft_label: bool = False,
+        **idle: Any,
     ) -> None:
-        given = {n: v for n, v in locals().items() if n not in ("self", "__class__")}
+        given = {n: v for n, v in locals().items() if n not in ("self", "idle", "__class__")}
+        for word, value in idle.items():
+            if word not in self.without_effect or value is not self.without_effect[word]:
+                validation.refuse_words(type(self).__name__, [word], given, self.foreign_words)
         if other_act is not None:
             raise ValueError(
                 "other_act would be for the Dice part alone: say softmax=True or sigmoid=True"
@@ -112,6 +121,7 @@ class GeneralizedDiceFocalLoss(CompoundLoss):
             smooth_nr=smooth_nr,
             smooth_dr=smooth_dr,
             batch=batch,
+            soft_label=soft_label,
         )
         super().__init__(
             [dice, FocalLoss(gamma, weight=weight, **shared)],
@@ -123,13 +133,38 @@ class GeneralizedDiceFocalLoss(CompoundLoss):
         self.include_background = include_background
         self._given = given
 
-    def value(
-        self,
-        batch: Batch,
-        *,
-        reduction: Reduction | None = None,
-        statistics: RegionStatistics | None = None,
-    ) -> Tensor:
-        values = self.term_values(batch, reduction=reduction, statistics=statistics)
-        self.report(values)
+    @property
+    def lambda_gdl(self) -> float:
+        """Share of the generalized Dice loss."""
+        return float(self.weights[0])
+
+    @lambda_gdl.setter
+    def lambda_gdl(self, value: float) -> None:
+        self._share(0, "lambda_gdl", value)
+
+    @property
+    def lambda_focal(self) -> float:
+        """Share of the focal loss."""
+        return float(self.weights[1])
+
+    @lambda_focal.setter
+    def lambda_focal(self, value: float) -> None:
+        self._share(1, "lambda_focal", value)
+
+    def _share(self, term: int, name: str, value: float) -> None:
+        self.weights[term] = validation.number(name, value, low=0.0)
+        self._schedules[term] = schedule(self.weights[term])
+
+    def added(self, values: Mapping[str, Tensor], batch: Batch) -> Tensor:
+        # unreduced, a value an image stands beside one a voxel
         return sum(values.values(), start=nothing_of(batch.logits))
+
+
+# what is spelt out and has no effect is no argument
+GeneralizedDiceFocalLoss.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    [
+        word
+        for word in inspect.signature(GeneralizedDiceFocalLoss).parameters.values()
+        if word.kind is not inspect.Parameter.VAR_KEYWORD
+    ]
+)

@@ -89,7 +89,7 @@ class TargetChannels(nn.Module):
             reads = f"it reads {', '.join(sorted(read))}" if read else "it reads none"
             raise ValueError(f"channels: the loss reads no map {name!r} ({reads})")
         number = validation.whole_number(f"channels[{name!r}]", number, low=1)
-        if name in PER_VOXEL and number != 1:
+        if name in (MASK, *PER_VOXEL) and number != 1:
             raise ValueError(f"channels[{name!r}] must be 1: a number a voxel, got {number}")
         return number
 
@@ -164,9 +164,9 @@ class PrepareBatch(PrepareBatchInterface):
     """
 
     def __init__(self, keys: Sequence[str] | str = CommonKeys.LABEL) -> None:
+        if not isinstance(keys, (str, Sequence)) or not keys:
+            raise ValueError(f"keys must name an entry or more of the batch, got {keys!r}")
         self.keys = (keys,) if isinstance(keys, str) else tuple(keys)
-        if not self.keys:
-            raise ValueError("keys must name an entry or more of the batch, got none")
 
     def __call__(
         self,
@@ -186,7 +186,7 @@ class PrepareBatch(PrepareBatchInterface):
                 f"keys: the batch has no {missing[0]!r}, only {', '.join(map(str, batchdata))}:"
                 " the loader must write it"
             )
-        entries = [batchdata[key] for key in self.keys]
+        entries = [inputs.plain(f"keys: the entry {key!r}", batchdata[key]) for key in self.keys]
         sizes = {key: tuple(one.shape) for key, one in zip(self.keys, entries, strict=True)}
         if len({(*size[:1], *size[2:]) for size in sizes.values()}) > 1:
             raise ValueError(f"keys: the entries must differ in their channels alone, got {sizes}")

@@ -7,12 +7,12 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from metriseg import Batch, RegionStatistics, SegmentationLoss
 from metriseg.losses.base import name_in_log
 from metriseg.options import Reduction
+from metriseg.reduction import nothing_of
 from metriseg_monai.convention import CALL, MonaiConvention, is_one_number
 
 
@@ -22,7 +22,6 @@ class OtherLoss(MonaiConvention, SegmentationLoss):
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.module = module
-        self.activation = None  # type: ignore[assignment]
 
     @property
     def name(self) -> str:
@@ -35,15 +34,24 @@ class OtherLoss(MonaiConvention, SegmentationLoss):
         reduction: Reduction | None = None,
         statistics: RegionStatistics | None = None,
     ) -> Tensor:
+        name = type(self.module).__name__
+        if batch.logits.numel() == 0:
+            return nothing_of(batch.logits)
         if batch.weight is not None:
             raise ValueError(
-                f"terms: {type(self.module).__name__} of another package can't leave voxels out or"
-                " weigh them (mask, ignore_index): take the loss of metriseg_monai"
+                f"terms: {name} of another package can't leave voxels out or weigh them (mask,"
+                " ignore_index): take the loss of metriseg_monai"
             )
         target = batch.target
         if batch.has_labels:
             target = target.unsqueeze(1).to(batch.logits.dtype)
-        return self.module(batch.logits, target)
+        try:
+            return self.module(batch.logits, target)
+        except (AssertionError, ValueError) as problem:
+            raise ValueError(
+                f"terms: {name} of another package refuses the input or target, which it gets as"
+                f" they come: {problem}"
+            ) from problem
 
     def evaluate(self, batch: Batch) -> Tensor:
         return self.value(batch)
@@ -88,12 +96,12 @@ the terms' values in the log; without it the weights stay where they begin, whic
             raise ValueError(f"terms must be a list of losses, got {terms!r}")
         own = [term for term in terms if isinstance(term, MonaiConvention)]
         for term in terms:
-            if not isinstance(term, nn.Module) or (
-                isinstance(term, SegmentationLoss) and not isinstance(term, MonaiConvention)
-            ):
+            ours = type(term).__module__.partition(".")[0] in ("metriseg", "metriseg_monai")
+            if not isinstance(term, nn.Module) or (ours and not isinstance(term, MonaiConvention)):
                 raise ValueError(
                     "terms must be losses of metriseg_monai, or of MONAI beside them, got"
-                    f" {type(term).__module__}.{type(term).__name__}"
+                    f" {type(term).__module__}.{type(term).__name__} (TargetChannels and"
+                    " SplitChannels go around a CompoundLoss)"
                 )
         if terms and not own:
             raise ValueError(
@@ -124,32 +132,47 @@ the terms' values in the log; without it the weights stay where they begin, whic
         first = self.terms[0]
         self.to_onehot_y, self.other_act = first.to_onehot_y, first.other_act
         self.observers = []
-        self._unmoved_calls = 0
+        moving = any(not is_one_number(weight) for weight in self.weights)
+        self._stands_still: bool | None = False if moving else None
 
     @property
     def step(self) -> int:
-        """Where the training stands, for weights that are schedules."""
+        """Where the training stands, for weights that are schedules; of compound terms too."""
         return self._step
 
     @step.setter
     def step(self, step: int) -> None:
         self._step = step
         # from here on somebody moves the schedules
-        self._unmoved_calls = -1
+        self._stands_still = None
+        for term in self._modules.get("terms") or ():
+            if isinstance(term, CompoundConvention):
+                term.step = step
 
-    def term_values(self, batch: Batch, **known: Any) -> dict[str, Tensor]:
-        trains = torch.is_grad_enabled() and batch.logits.requires_grad
-        if trains and self._unmoved_calls >= 0:
-            self._unmoved_calls += 1
-            moving = any(not is_one_number(weight) for weight in self.weights)
-            if self._unmoved_calls == 2 and moving:
-                warnings.warn(
-                    "weights have schedules, and nobody says at which step the training is: attach"
-                    " metriseg_monai.handlers.CompoundLossHandler to the trainer, or set 'step' of"
-                    " the loss",
-                    stacklevel=2,
-                )
-        return super().term_values(batch, **known)
+    def value(
+        self,
+        batch: Batch,
+        *,
+        reduction: Reduction | None = None,
+        statistics: RegionStatistics | None = None,
+    ) -> Tensor:
+        if self._stands_still:
+            warnings.warn(
+                "weights have schedules, and nobody says at which step the training is: attach"
+                " metriseg_monai.handlers.CompoundLossHandler to the trainer, or set 'step' of the"
+                " loss",
+                stacklevel=2,
+            )
+            self._stands_still = None
+        value = super().value(batch, reduction=reduction, statistics=statistics)
+        if self._stands_still is False and value.requires_grad:
+            value.register_hook(self._passed_backward)
+        return value
+
+    def _passed_backward(self, _: Tensor) -> None:
+        """The next value is that of a second step."""
+        if self._stands_still is False:
+            self._stands_still = True
 
     def report(self, values: Mapping[str, Tensor]) -> None:
         for observe in self.observers:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -43,6 +43,30 @@ WEIGHT = """\
 """
 
 
+DICE_SHAPE = """\
+With ``reduction="none"`` the value has shape ``(B, C, 1, …)``, or ``(C, 1, …)`` with
+``batch=True``, without an excluded background."""
+
+
+def table_note(shape: str = DICE_SHAPE, weight: str = WEIGHT) -> str:
+    """What is to be said of losses with a value for every class of an image or of the batch."""
+    return f"""\
+In MONAI
+--------
+{CALL}
+{shape}
+
+In place of ``activation``, ``class_weight``, ``per_image``, ``smooth`` and ``overlap``, as far as
+the loss has them:
+{TO_ONEHOT}{ACTIVATIONS}{IGNORE}{weight}\
+        They multiply; the mean divides by the number of the classes.
+    batch: whether the sums go over the batch, or over each image.
+    smooth_nr, smooth_dr: what is added to numerator and denominator, >= 0.
+    soft_label: True for ``overlap="minimum"``: the loss of soft labels is then 0 where the
+        prediction equals them.
+"""
+
+
 class MonaiConvention(Convention):
     """MONAI's words and its way to call a loss."""
 
@@ -63,10 +87,22 @@ class MonaiConvention(Convention):
     )
     #: What makes probabilities where no word says it; None for a loss that must be told.
     usual_activation: ClassVar[Activation | None] = "identity"
+    #: The word for the weights of the classes.
+    class_weight_word: ClassVar[str] = "weight"
     lone_channel_is_foreground: ClassVar[bool] = True
 
     to_onehot_y: bool
     other_act: Callable[[Tensor], Tensor] | None
+
+    @classmethod
+    def hints(cls, words: Collection[str]) -> Mapping[str, str]:
+        needs = {"overlap": "soft_label", "per_image": "batch", "smooth": "smooth_nr"}
+        return {
+            word: hint
+            for word, hint in cls.foreign_words.items()
+            if needs.get(word, cls.class_weight_word if word == "class_weight" else None)
+            in (None, *words)
+        }
 
     @classmethod
     def constructor_parameters(
@@ -88,7 +124,7 @@ class MonaiConvention(Convention):
         words = {name: value for name, value in arguments.items() if name in core}
         words["activation"] = cls._possible(cls.chosen_activation(arguments))
         if "weight" in arguments:
-            words["class_weight"] = numbers("weight", arguments["weight"])
+            words["class_weight"] = weights_of_classes("weight", arguments["weight"])
         return words
 
     @classmethod
@@ -129,7 +165,7 @@ class MonaiConvention(Convention):
     def adopt(self, arguments: Mapping[str, Any]) -> None:
         self.to_onehot_y = arguments["to_onehot_y"]
         self.other_act = arguments["other_act"]
-        self._one_weight_for_all = is_one_number(arguments.get("weight"))
+        self._one_weight_for_all = is_one_number(arguments.get(self.class_weight_word))
 
     def forward(
         self,
@@ -163,7 +199,7 @@ class MonaiConvention(Convention):
         else:
             inputs.check_channels(input, target)
             if self.ignore_index is not None:
-                weight = inputs.counted(target, weight, self.ignore_index)
+                target, weight = inputs.without_ignored(target, weight, self.ignore_index)
         if input.shape[1] == 1 and not getattr(self, "include_background", True):
             warnings.warn(
                 "include_background=False is ignored: one channel is foreground", stacklevel=2
@@ -189,21 +225,28 @@ class MonaiConvention(Convention):
     def spread_class_weight(self, weight: Tensor, num_classes: int) -> Tensor:
         if self._one_weight_for_all:
             return weight.expand(num_classes)
-        foreground_only = not self.include_background and weight.numel() == num_classes - 1
-        if foreground_only:
+        if self.for_foreground(weight.numel(), num_classes):
             return nnf.pad(weight, (1, 0))
         if weight.numel() != num_classes:
+            where = (
+                " (without the background when include_background=False)"
+                if self.background_of_pixels == self.include_background
+                else " (also without background, which the loss of voxels keeps)"
+            )
             raise ValueError(
-                f"weight must be one number or one for each of the {num_classes} classes (without"
-                f" the background when include_background=False), got {weight.numel()}"
+                f"{self.class_weight_word} must be one number or one for each of the"
+                f" {num_classes} classes{where}, got {weight.numel()}"
             )
         return weight
 
+    def for_foreground(self, numbers: int, num_classes: int) -> bool:
+        """Whether so many numbers are those of all classes but an excluded background."""
+        excluded = not (self.include_background or self.background_of_pixels)
+        return excluded and numbers == num_classes - 1
+
     def _expects_indices(self, input: Tensor, target: Tensor) -> bool:
-        if input.shape[1] == 1:
-            # 0 and 1 are their own one-hot form; only a third label must be told apart.
-            return self.ignore_index is not None
-        return self.to_onehot_y
+        # with one channel 0 and 1 are their own one-hot form
+        return self.to_onehot_y and input.shape[1] > 1
 
     def _probabilities(self, input: Tensor, weight: Tensor | None) -> Tensor:
         valid = None if weight is None else weight > 0
@@ -251,21 +294,7 @@ In place of ``activation`` and ``class_weight``:
 class TableConvention(MonaiConvention):
     """Losses with a value for every class of an image or of the batch."""
 
-    note = f"""\
-In MONAI
---------
-{CALL} With ``reduction="none"`` the value has shape ``(B, C, 1, …)``, or ``(C, 1, …)`` with
-``batch=True``, without an excluded background.
-
-In place of ``activation``, ``class_weight``, ``per_image``, ``smooth`` and ``overlap``, as far as
-the loss has them:
-{TO_ONEHOT}{ACTIVATIONS}{IGNORE}{WEIGHT}\
-        They multiply; the mean divides by the number of the classes.
-    batch: whether the sums go over the batch, or over each image.
-    smooth_nr, smooth_dr: what is added to numerator and denominator, >= 0.
-    soft_label: True for ``overlap="minimum"``: the loss of soft labels is then 0 where the
-        prediction equals them.
-"""
+    note = table_note()
 
     @classmethod
     def constructor_parameters(
@@ -299,6 +328,33 @@ the loss has them:
         if "soft_label" in arguments and validation.flag("soft_label", arguments["soft_label"]):
             words["overlap"] = "minimum"
         return words
+
+    @property
+    def batch(self) -> bool:
+        """Whether the sums go over the batch."""
+        return not getattr(self, "per_image", True)
+
+    @batch.setter
+    def batch(self, batch: bool) -> None:
+        self.per_image = not validation.flag("batch", batch)
+
+    @property
+    def smooth_nr(self) -> float:
+        """What is added to the numerator."""
+        return self.smooth_pair[0]
+
+    @smooth_nr.setter
+    def smooth_nr(self, value: float) -> None:
+        self.smooth = (validation.number("smooth_nr", value, low=0.0), self.smooth_pair[1])
+
+    @property
+    def smooth_dr(self) -> float:
+        """What is added to the denominator."""
+        return self.smooth_pair[1]
+
+    @smooth_dr.setter
+    def smooth_dr(self, value: float) -> None:
+        self.smooth = (self.smooth_pair[0], validation.number("smooth_dr", value, low=0.0))
 
     def reduced_table(
         self, values: Tensor, counted: Tensor, batch: Batch, reduction: Reduction
@@ -336,7 +392,7 @@ the loss has them:
         return self.unreduced(nothing, batch) if reduction == "none" else nothing
 
 
-def numbers(name: str, value: Any) -> Any:
+def weights_of_classes(name: str, value: Any) -> Any:
     """One number as a list of one; checked."""
     if is_one_number(value):
         value = [float(value)]
@@ -345,7 +401,14 @@ def numbers(name: str, value: Any) -> Any:
 
 
 def is_one_number(value: Any) -> bool:
-    """Whether it is a number, or a tensor of none dimension."""
-    if isinstance(value, Tensor):
-        return value.ndim == 0
-    return isinstance(value, (int, float))
+    """Whether it is a number, or a tensor or array without an axis."""
+    return isinstance(value, (int, float)) or getattr(value, "ndim", None) == 0
+
+
+def alias(name: str, check: Callable[[Any], Any] = lambda value: value) -> property:
+    """MONAI's name of an attribute, for handlers that set it in the course of a training."""
+
+    def write(self: Any, value: Any) -> None:
+        setattr(self, name, check(value))
+
+    return property(lambda self: getattr(self, name), write, doc=f"``{name}`` of the core.")

@@ -13,10 +13,6 @@ from torch import Tensor
 
 from metriseg import (
     Batch,
-    JaccardLoss,
-    PowerDiceLoss,
-    PowerJaccardLoss,
-    RegionLoss,
     RegionStatistics,
     SegmentationLoss,
     validation,
@@ -24,6 +20,7 @@ from metriseg import (
 from metriseg import functional as F
 from metriseg.batch import Activation
 from metriseg.binding import keyword
+from metriseg.losses.pixel import alpha_in
 from metriseg.options import Reduction
 from metriseg.reduction import beside_classes, pixel_mass
 from metriseg_monai import inputs
@@ -36,7 +33,9 @@ from metriseg_monai.convention import (
     MonaiConvention,
     PixelConvention,
     TableConvention,
-    numbers,
+    alias,
+    table_note,
+    weights_of_classes,
 )
 
 Words = Mapping[str, inspect.Parameter]
@@ -97,27 +96,23 @@ class DiceConvention(TableConvention):
 
     def adopt(self, arguments: Mapping[str, Any]) -> None:
         super().adopt(arguments)
-        squared, union = arguments["squared_pred"], arguments["jaccard"]
-        upper, lower = self.smooth_pair
-        smooth = (upper / 2, lower / 2) if union else (upper, lower)
-        overlap: RegionLoss | None = None
-        if union:
-            overlap = (
-                PowerJaccardLoss(2.0, smooth=smooth) if squared else JaccardLoss(smooth=smooth)
-            )
-        elif squared:
-            overlap = PowerDiceLoss(2.0, smooth=smooth)
-        # in a tuple: it is no module of this one
-        self._overlap = (overlap,)
+        self.squared_pred, self.jaccard = arguments["squared_pred"], arguments["jaccard"]
 
     @property
     def moments(self) -> frozenset[float]:
-        overlap = self._overlap[0]
-        return super().moments if overlap is None else overlap.moments
+        return frozenset({1.0, 2.0}) if self.squared_pred else super().moments
 
     def from_statistics(self, s: RegionStatistics) -> Tensor:
-        overlap = self._overlap[0]
-        return super().from_statistics(s) if overlap is None else overlap.from_statistics(s)
+        upper, lower = self.smooth_pair
+        if self.jaccard:
+            half = (upper / 2, lower / 2)
+            squares = self.squared_pred
+            return 1 - (
+                F.power_jaccard_index(s, 2.0, half) if squares else F.jaccard_index(s, half)
+            )
+        if self.squared_pred:
+            return 1 - F.power_dice_index(s, 2.0, (upper, lower))
+        return super().from_statistics(s)
 
     def table_factors(self, batch: Batch) -> Tensor | None:
         if batch.num_classes - self.first_included(batch) == 1:
@@ -130,15 +125,23 @@ class DiceConvention(TableConvention):
         return super().table_factors(batch)
 
 
+TVERSKY_SHAPE = """\
+With ``reduction="none"`` the value has shape ``(B, C)``, or ``(C,)`` with ``batch=True``, without
+an excluded background."""
+ONE_VALUE_SHAPE = """\
+With ``reduction="none"`` the value has shape ``(B, 1, 1, …)``, or ``(1, 1, …)`` with
+``batch=True``."""
+
+
 class TverskyConvention(TableConvention):
     """MONAI's alpha is the price of false positives, its beta that of false negatives."""
 
-    note = f"""{TableConvention.note}\
+    note = f"""{table_note(TVERSKY_SHAPE)}\
     alpha: the price of false positives, >= 0.
     beta: the price of false negatives, >= 0.
-
-As in MONAI values under ``reduction="none"`` have the shape ``(B, C)``, or ``(C,)``.
 """
+    alpha = alias("fp_weight", lambda value: validation.number("alpha", value, low=0.0))
+    beta = alias("fn_weight", lambda value: validation.number("beta", value, low=0.0))
     foreign_words: ClassVar[Mapping[str, str]] = {
         **without("soft_label"),
         "fp_weight": "say 'alpha', as MONAI's Tversky loss",
@@ -163,7 +166,7 @@ As in MONAI values under ``reduction="none"`` have the shape ``(B, C)``, or ``(C
 class GeneralizedDiceConvention(TableConvention):
     """MONAI adds its smoothing to sums weighted by one over squared volumes, as they are."""
 
-    note = f"""{TableConvention.note}\
+    note = f"""{table_note(ONE_VALUE_SHAPE)}\
     w_type: "square" (w = 1 / Y^2), "simple" (1 / Y) or "uniform" (1), as ``weighting`` elsewhere.
 
 As in MONAI ``smooth_nr`` and ``smooth_dr`` are added to sums weighted by w itself, which is small
@@ -174,6 +177,7 @@ where the volumes are large; elsewhere w is divided by the largest.
         "weighting": "say 'w_type', as MONAI's generalized Dice loss",
     }
     words: ClassVar[Mapping[str, str]] = {"weighting": "w_type"}
+    w_type = alias("weighting")
 
     @classmethod
     def constructor_parameters(cls, core: Words) -> Words:
@@ -226,10 +230,11 @@ In place of ``activation``, ``class_weight``, ``per_image``, ``smooth``, ``dista
         "distances": "dist_matrix",
         "weighting": "weighting_mode",
     }
+    weighting_mode = alias("weighting")
 
     @classmethod
     def constructor_parameters(cls, core: Words) -> Words:
-        return renamed(super().constructor_parameters(core), cls.words)
+        return renamed(super().constructor_parameters(core), cls.words, to_onehot_y=True)
 
     @classmethod
     def translate(cls, arguments: dict[str, Any], core: Words) -> dict[str, Any]:
@@ -246,8 +251,7 @@ In place of ``activation``, ``class_weight``, ``per_image``, ``smooth``, ``dista
         return super().forward(input, target, mask, **beside)
 
     def _expects_indices(self, input: Tensor, target: Tensor) -> bool:
-        one_channel = target.ndim == input.ndim and target.shape[1] == 1 < input.shape[1]
-        return one_channel or super()._expects_indices(input, target)
+        return target.ndim == input.ndim and target.shape[1] == 1 < input.shape[1]
 
     def unreduced(self, table: Tensor, batch: Batch) -> Tensor:
         return table.flatten()
@@ -271,6 +275,13 @@ def focal_channels(
         values = F.binary_focal(log_p, torch.zeros_like(log_p), target, gamma, alpha)
     factors = loss.class_factors(batch)
     return values if factors is None else values * beside_classes(factors, values)
+
+
+def alpha_for_all(loss: MonaiConvention, alpha: Tensor | None, like: Tensor) -> Tensor | None:
+    """The alpha of every class, of an excluded background 0."""
+    if alpha is not None and loss.for_foreground(len(alpha), like.shape[1]):
+        return torch.nn.functional.pad(alpha, (1, 0))
+    return alpha
 
 
 def means_of_channels(values: Tensor, batch: Batch) -> Tensor:
@@ -336,10 +347,7 @@ In place of ``activation`` and ``class_weight``:
 
     def numbers(self, name: str, like: Tensor) -> Tensor | None:
         found = super().numbers(name, like)
-        if name == "alpha" and found is not None and not self.include_background:
-            classes = like.shape[1]
-            return torch.nn.functional.pad(found, (1, 0)) if len(found) == classes - 1 else found
-        return found
+        return alpha_for_all(self, found, like) if name == "alpha" else found
 
     def reduced(
         self, batch: Batch, reduction: Reduction, statistics: RegionStatistics | None
@@ -351,10 +359,7 @@ In place of ``activation`` and ``class_weight``:
 
     def channels(self, batch: Batch) -> Tensor:
         """``(B, C, *S)``, as :func:`focal_channels`."""
-        alpha = self.alpha
-        if isinstance(alpha, Tensor):
-            alpha = self.numbers("alpha", batch.logits)
-        return focal_channels(self, batch, self.gamma, alpha)
+        return focal_channels(self, batch, self.gamma, alpha_in(self, batch))
 
 
 def reduced_channels(
@@ -545,6 +550,10 @@ As in MONAI the focal loss asks a yes-or-no question a channel of the raw scores
     def voxel_activation(self, batch: Batch) -> Activation:
         return "sigmoid"
 
+    def numbers(self, name: str, like: Tensor) -> Tensor | None:
+        found = super().numbers(name, like)
+        return alpha_for_all(self, found, like) if name == "alpha" else found
+
     def pixel_values(self, batch: Batch, s: RegionStatistics) -> Tensor:
         return super().pixel_values(self.for_voxels(batch), s)
 
@@ -556,10 +565,7 @@ As in MONAI the focal loss asks a yes-or-no question a channel of the raw scores
         s = self.statistics(batch, statistics)
         table = self.reduced_table(self.region_values(batch, s), self.counted(s), batch, reduction)
         seen = self.for_voxels(batch)
-        alpha = self.alpha
-        if isinstance(alpha, Tensor):
-            alpha = self.numbers("alpha", batch.logits)
-        values = focal_channels(self, seen, self.gamma, alpha)
+        values = focal_channels(self, seen, self.gamma, alpha_in(self, seen))
         on_voxels = reduced_channels(self, values, seen, reduction)
         return self.lambda_dice * table + self.lambda_focal * on_voxels
 
@@ -567,10 +573,12 @@ As in MONAI the focal loss asks a yes-or-no question a channel of the raw scores
 class UnifiedFocalConvention(TableConvention):
     """MONAI's ``weight`` is the share of the focal part."""
 
-    note = f"""{TableConvention.note}\
+    note = f"""{table_note(weight=WEIGHT.replace(" weight:", " class_weight:"))}\
     weight: the share of the focal part in [0, 1], as in MONAI's AsymmetricUnifiedFocalLoss;
-        ``focal_share`` in the core. The weights of the classes are ``class_weight`` here.
+        ``focal_share`` in the core.
 """
+    class_weight_word: ClassVar[str] = "class_weight"
+    weight = alias("focal_share", lambda value: validation.number("weight", value, low=0, high=1))
     foreign_words: ClassVar[Mapping[str, str]] = {
         **without("class_weight", "soft_label"),
         "focal_share": "say 'weight', as MONAI's unified focal loss",
@@ -584,10 +592,21 @@ class UnifiedFocalConvention(TableConvention):
 
     @classmethod
     def translate(cls, arguments: dict[str, Any], core: Words) -> dict[str, Any]:
-        share = validation.number("weight", arguments["weight"], low=0.0, high=1.0)
-        classes = numbers("class_weight", arguments["class_weight"])
+        share = _share(arguments)
+        classes = weights_of_classes("class_weight", arguments["class_weight"])
         words = super().translate({**arguments, "focal_share": share, "weight": None}, core)
         return {**words, "class_weight": classes}
+
+
+def _share(arguments: Mapping[str, Any]) -> float:
+    """The share of the focal part."""
+    try:
+        return validation.number("weight", arguments["weight"], low=0.0, high=1.0)
+    except ValueError as problem:
+        raise ValueError(
+            f"{problem}: it is the share of the focal part (weights of classes are 'class_weight',"
+            " in UnifiedFocalLoss)"
+        ) from None
 
 
 class AsymmetricUnifiedFocalConvention(MonaiConvention):
@@ -617,7 +636,7 @@ mean over both, half of the sum that the core takes, and the value is one number
 
     @classmethod
     def translate(cls, arguments: dict[str, Any], core: Words) -> dict[str, Any]:
-        share = validation.number("weight", arguments["weight"], low=0.0, high=1.0)
+        share = _share(arguments)
         if validation.whole_number("num_classes", arguments["num_classes"]) != 2:
             raise ValueError(
                 f"num_classes must be 2, got {arguments['num_classes']}: for more take"
@@ -634,14 +653,25 @@ mean over both, half of the sum that the core takes, and the value is one number
         on_regions, on_voxels = super().shares
         return on_regions, on_voxels / 2
 
+    foreign_words: ClassVar[Mapping[str, str]] = without("class_weight")
+    weight = alias("focal_share", lambda value: _share({"weight": value}))
+
     def forward(
         self, y_pred: Tensor, y_true: Tensor, mask: Tensor | None = None, **beside: Any
     ) -> Tensor:
         """The loss, of arguments that MONAI's calls so."""
-        inputs.check_prediction(inputs.plain("y_pred", y_pred))
-        if y_pred.shape[1] > 2:
-            raise ValueError(
-                f"y_pred must have one channel or two, got {y_pred.shape[1]}: for more classes take"
-                " UnifiedFocalLoss"
-            )
         return super().forward(y_pred, y_true, mask, **beside)
+
+    def value(
+        self,
+        batch: Batch,
+        *,
+        reduction: Reduction | None = None,
+        statistics: RegionStatistics | None = None,
+    ) -> Tensor:
+        if batch.num_classes > 2:
+            raise ValueError(
+                f"y_pred must have one channel or two, got {batch.num_classes}: for more classes"
+                " take UnifiedFocalLoss"
+            )
+        return super().value(batch, reduction=reduction, statistics=statistics)

@@ -54,15 +54,24 @@ def check_channels(input: Tensor, target: Tensor) -> None:
     )
 
 
-def counted(target: Tensor, weight: Tensor | None, ignore_index: int) -> Tensor:
-    """``(B, *S)``: the weight, 0 where the channels of a target say that a voxel doesn't count.
+def without_ignored(
+    target: Tensor, weight: Tensor | None, ignore_index: int
+) -> tuple[Tensor, Tensor]:
+    """A target of the prediction's shape, and the weight without what it says is ignored.
 
-    As in MONAI: those that have the label's channel, or of a label without one those that have
-    none.
+    As in MONAI: with one channel the voxels of that number; else as much of a voxel as is of the
+    label's channel, or of a label without one those that have no channel.
     """
-    own = 0 <= ignore_index < target.shape[1]
-    there = target[:, ignore_index] == 0 if own else (target != 0).any(1)
-    return torch.where(there, 1.0 if weight is None else weight, 0.0)
+    channels = target.shape[1]
+    if channels == 1:
+        counts = target[:, 0] != ignore_index
+        target = torch.where(counts.unsqueeze(1), target, 0)
+    elif 0 <= ignore_index < channels:
+        counts = 1 - target[:, ignore_index].to(torch.get_default_dtype())
+    else:
+        counts = (target != 0).any(1)
+    ones = torch.ones((), device=target.device)
+    return target, counts * (ones if weight is None else weight)
 
 
 def class_indices(

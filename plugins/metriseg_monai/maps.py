@@ -71,8 +71,10 @@ class LossMapd(MapTransform):
         # nothing is read of the logits but their shape
         logits = torch.zeros((), device=target.device).expand(1, self.num_classes, *space)
         target, weight = target[None], self._weight(item, logits)
-        if self.ignore_index is not None or target.shape[1] < self.num_classes:
+        if target.shape[1] < self.num_classes:
             target, weight = inputs.class_indices(logits, target, weight, self.ignore_index)
+        elif self.ignore_index is not None:
+            target, weight = inputs.without_ignored(target, weight, self.ignore_index)
         batch = Batch.from_tensors(logits, target, activation="sigmoid", weight=weight)
         return self.make(batch.masks, self._voxel_size(label, len(space)), batch.valid)
 

@@ -319,3 +319,65 @@ def test_bad_smoothing_and_weights(words: dict[str, Any], message: str) -> None:
         FocalLoss(alpha=True)
     with pytest.raises(ValueError, match="alpha must be"):
         FocalLoss(alpha=[-1.0, 1.0])
+
+
+# --------------------------------------------------------------- two weights of a single channel
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("CrossEntropyLoss", "FocalLoss", "TopKLoss", "DistanceMapCrossEntropyLoss"),
+        *("DiceCELoss", "DiceFocalLoss", "ComboLoss", "UnifiedFocalLoss"),
+        "ExponentialLogarithmicLoss",
+    ],
+)
+def test_two_weights_of_a_single_channel(name: str) -> None:
+    """Those of the labels 0 and 1: the value is linear in both, and (1, 1) changes nothing."""
+    logits = random_logits(1)
+    target = random_labels(1, ignore=0.2)
+    words = {"activation": "sigmoid", "ignore_index": IGNORE}
+    words |= {"percent": 100.0} if name == "TopKLoss" else {}
+
+    def value(*weights: float) -> torch.Tensor:
+        chosen = {"class_weight": list(weights)} if weights else {}
+        loss = CATALOGUE[name].build(**words, **chosen)
+        if name == "TopKLoss" and weights:
+            # its mean divides by what is kept, whatever weights say
+            assert loss.arguments()["class_weight"] == list(weights)
+        return loss(logits, target)
+
+    one, on_no, on_yes = value(1, 1), value(1, 0.5), value(0.5, 1)
+    torch.testing.assert_close(one, value())
+    torch.testing.assert_close(value(0.25, 3), one + 1.5 * (on_yes - one) - 4 * (on_no - one))
+
+
+def test_two_weights_are_of_labels() -> None:
+    """At p = 1/2 everywhere: ln 2 (2 + 3 + 3) / 3, or divided by the weights met, ln 2."""
+    logits, target = torch.zeros(1, 1, 4), torch.tensor([[0, 1, 1, IGNORE]])
+    words = {"activation": "sigmoid", "ignore_index": IGNORE, "class_weight": [2, 3]}
+    loss = CrossEntropyLoss(**words)
+    assert loss(logits, target).item() == pytest.approx(8 / 3 * math.log(2))
+    loss = CrossEntropyLoss(**words, normalize="weights")
+    assert loss(logits, target).item() == pytest.approx(math.log(2))
+    soft = CrossEntropyLoss(activation="sigmoid", class_weight=[2, 3])
+    half = torch.full((1, 1, 4), 0.5)
+    assert soft(torch.zeros(1, 1, 4), half).item() == pytest.approx(2.5 * math.log(2))
+    with pytest.raises(ValueError, match="class_weight must have a number for each of the 1"):
+        CATALOGUE["DiceLoss"].build(activation="sigmoid", class_weight=[2, 3])(
+            logits, target.clamp(max=1)
+        )
+
+
+def test_a_mean_over_counted_pixels() -> None:
+    """Weights 0, 1, 5 and a fourth pixel that doesn't count: divided by 3, not by 6."""
+    logits = torch.zeros(1, 2, 4)
+    target, weight = torch.tensor([[0, 1, 1, 0]]), torch.tensor([[0.0, 1.0, 5.0, 0.0]])
+    counted = torch.tensor([[1.0, 1.0, 1.0, 0.0]])
+    words = {"activation": "softmax", "ignore_index": None, "weight": weight, "counted": counted}
+    value = CrossEntropyLoss().compute(logits, target, **words)
+    assert value.item() == pytest.approx(6 / 3 * math.log(2))
+    value = CrossEntropyLoss(class_weight=[3, 1], normalize="weights").compute(
+        logits, target, **words
+    )
+    assert value.item() == pytest.approx(6 / 5 * math.log(2))

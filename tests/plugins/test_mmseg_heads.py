@@ -160,12 +160,18 @@ def test_auxiliary_head() -> None:
 
 
 def test_hard_pixels_are_mined_by_a_pixel_loss() -> None:
-    """Of 112 valid pixels the sampler keeps the 2 x 10 worst: the loss is their mean."""
+    """Of 112 valid pixels the sampler keeps the 2 x 10 worst: the mean is over all 112."""
     mining = head(config("CrossEntropyLoss"), sampler={"type": "OHEMPixelSampler", "min_kept": 10})
     logits, target = mining(features()), labels_of(samples())
     values = mining.loss_decode(logits, target, reduction_override="none")
-    expected = values[target != 255].topk(20).values.mean()
+    expected = values[target != 255].topk(20).values.sum() / 112
     torch.testing.assert_close(mining.loss(features(), samples(), {})["loss_ce"], expected)
+    stock = head(
+        {"type": "mmseg.CrossEntropyLoss", "avg_non_ignore": True},
+        sampler={"type": "OHEMPixelSampler", "min_kept": 10},
+    )
+    stock.load_state_dict(mining.state_dict())
+    torch.testing.assert_close(stock.loss(features(), samples(), {})["loss_ce"], expected)
 
 
 def test_hard_pixels_can_not_be_mined_by_a_region_loss() -> None:

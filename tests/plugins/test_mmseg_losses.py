@@ -66,7 +66,8 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.mark.parametrize("name", metriseg.CATALOGUE)
 def test_every_loss_is_offered_or_refused(name: str) -> None:
-    assert (name in losses.UNSUPPORTED) != (name in metriseg_mmseg.registry.MODELS.module_dict)
+    registered = metriseg_mmseg.registry.MODELS.module_dict[name]
+    assert (name in losses.UNSUPPORTED) != issubclass(registered, metriseg.SegmentationLoss)
 
 
 def test_scope_alone_finds_the_loss(name: str) -> None:
@@ -133,7 +134,7 @@ def test_signature_speaks_the_framework(name: str) -> None:
     words = inspect.signature(getattr(losses, name)).parameters
     assert {"loss_weight", "loss_name"} <= set(words)
     assert "ignore_index" not in words
-    for word, default in (("classes", "present"), ("per_image", False)):
+    for word, default in (("classes", None), ("per_image", False)):
         assert word not in words or words[word].default == default
 
 
@@ -155,12 +156,28 @@ def test_docstring_speaks_the_framework(name: str) -> None:
         ("DiceLoss", {"use_sigmoid": False, "activation": "identity"}, "use_sigmoid=False contra"),
         ("DiceLoss", {"use_sigmoid": "yes"}, "use_sigmoid"),
         ("DiceLoss", {"activation": "relu"}, "activation"),
-        ("DiceLoss", {"class_weight": "weights.npy"}, "class_weight"),
+        ("DiceLoss", {"class_weight": "weights.npy"}, "class_weight: the file weights.npy"),
         ("DiceLoss", {"ignore_index": 255}, "ignore_index.*the head"),
-        ("DiceLoss", {"naive_dice": True}, "naive_dice.*PowerJaccardLoss"),
+        ("DiceLoss", {"naive_dice": False}, "naive_dice.*PowerDiceLoss.*_delete_=True"),
         ("DiceLoss", {"eps": 1e-3}, "eps.*'smooth'"),
         ("DiceLoss", {"activate": False}, "activate.*identity"),
-        ("CrossEntropyLoss", {"avg_non_ignore": True}, "avg_non_ignore.*not ignored"),
+        ("CrossEntropyLoss", {"avg_non_ignore": False}, "avg_non_ignore.*not ignored"),
+        ("TopKLoss", {"thres": 0.9}, "thres.*'threshold'"),
+        ("LovaszSoftmaxLoss", {"loss_type": "binary"}, "loss_type.*LovaszHingeLoss"),
+        ("LovaszHingeLoss", {"use_sigmoid": False}, "use_sigmoid=False.*_delete_=True"),
+        ("RegionMutualInformationLoss", {"use_sigmoid": False}, "use_sigmoid=False.*_delete_=True"),
+        ("CompoundLoss", {"class_weight": [1.0, 2.0]}, "class_weight.*_delete_=True"),
+        ("CompoundLoss", {"terms": [{"type": "DiceLoss"}]}, "say type='metriseg_mmseg.DiceLoss'"),
+        (
+            "DiceLoss",
+            {"loss_weight": {"schedule": "linear"}},
+            "the schedule 'linear' is incomplete",
+        ),
+        (
+            "DiceLoss",
+            {"loss_weight": {"schedule": "constant", "value": 1.0, "by_epoch": 3}},
+            "by_epoch must be True or False",
+        ),
         ("CrossEntropyLoss", {"use_mask": True}, "use_mask"),
         ("TverskyLoss", {"alpha": 0.3}, "alpha.*'fp_weight'"),
         ("TverskyLoss", {"fpweight": 0.3}, "did you mean 'fp_weight'"),
@@ -168,7 +185,7 @@ def test_docstring_speaks_the_framework(name: str) -> None:
         ("CompoundLoss", {"terms": {"type": "metriseg_mmseg.DiceLoss"}}, "terms"),
         ("CompoundLoss", {"terms": [{"type": "mmseg.DiceLoss"}]}, "terms.*DiceLoss"),
         ("CompoundLoss", {"weights": [1.0]}, "weights"),
-        ("CompoundLoss", {"use_sigmoid": True}, "use_sigmoid"),
+        ("CompoundLoss", {"use_sigmoid": "yes"}, "use_sigmoid"),
     ],
 )
 def test_bad_words(name: str, words: dict[str, Any], message: str) -> None:
@@ -426,9 +443,11 @@ def test_cross_entropy_averages_valid_pixels() -> None:
 
 
 def test_class_weight_beside_ignored_pixels() -> None:
-    """Weights 1 and 2 met once each at ln 2 a pixel: (1 + 2) / 2 ln 2."""
+    """Weights 1 and 2 met once each at ln 2 a pixel: ln 2, or (1 + 2) / 2 ln 2 of the pixels."""
     target = torch.tensor([[[0, 1], [255, 255]]])
     loss = build("CrossEntropyLoss", class_weight=[1.0, 2.0])
+    assert loss(torch.zeros(1, 2, 2, 2), target).item() == pytest.approx(math.log(2))
+    loss = build("CrossEntropyLoss", class_weight=[1.0, 2.0], normalize="pixels")
     assert loss(torch.zeros(1, 2, 2, 2), target).item() == pytest.approx(1.5 * math.log(2))
 
 

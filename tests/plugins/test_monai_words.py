@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import itertools
 import pickle
+import re
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -234,8 +236,11 @@ def test_unified_focal(channels: int, reduction: str) -> None:
     logits, target = data(channels, indices=False)
     with pytest.raises(ValueError, match=r"input must lie in .* say softmax=True or sigmoid=True"):
         m.AsymmetricUnifiedFocalLoss()(logits * 9, target)
-    with pytest.raises(ValueError, match="y_pred must have one channel or two, got 3"):
-        m.AsymmetricUnifiedFocalLoss()(*data(3, indices=False))
+    logits, target = data(3, indices=False)
+    asymmetric = m.AsymmetricUnifiedFocalLoss(softmax=True)
+    for loss in (asymmetric, m.CompoundLoss([asymmetric])):
+        with pytest.raises(ValueError, match="y_pred must have one channel or two, got 3"):
+            loss(logits, target)
 
 
 def test_the_share_of_the_unified_focal_loss() -> None:
@@ -248,6 +253,134 @@ def test_the_share_of_the_unified_focal_loss() -> None:
     weighted = m.UnifiedFocalLoss(class_weight=[1, 0, 0], **words)
     assert weighted(logits, target) != m.UnifiedFocalLoss(**words)(logits, target)
     assert mixed.arguments()["weight"] == 0.3
+    for few in ([5.0], [1.0, 2.0]):
+        with pytest.raises(ValueError, match="class_weight must be one number or one for each of"):
+            m.UnifiedFocalLoss(class_weight=few, **words)(logits, target)
+    with pytest.raises(ValueError, match="weights of classes are 'class_weight'"):
+        m.UnifiedFocalLoss(weight=[1, 2, 3], **words)
+
+
+@pytest.mark.parametrize("name", ["DiceCELoss", "ComboLoss", "ExponentialLogarithmicLoss"])
+def test_the_background_of_voxels_keeps_a_weight(name: str) -> None:
+    """Where the other part keeps the background, a number for it is asked for."""
+    words = {"softmax": True, "to_onehot_y": True, "include_background": False}
+    with pytest.raises(ValueError, match=r"weight must be .*also without background, .* got 2"):
+        getattr(m, name)(**words, weight=[1, 2])(*data(3, indices=True))
+    weighted = m.DiceFocalLoss(**words, weight=[1, 2])(*data(3, indices=True))
+    assert weighted.isfinite()
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("name", ["FocalLoss", "DiceFocalLoss"])
+def test_alpha_is_of_every_class(name: str, reduction: str) -> None:
+    """Whatever the reduction; without the background its number may be left out."""
+    words = {"to_onehot_y": True, "reduction": reduction}
+    words |= {"softmax": True} if name == "DiceFocalLoss" else {}
+    for few in ([0.3], [0.3, 0.4]):
+        with pytest.raises(ValueError, match="alpha must be a number, or one for each of the 3"):
+            getattr(m, name)(**words, alpha=few)(*data(3, indices=True))
+    short, whole = (
+        getattr(m, name)(**words, include_background=False, alpha=alpha)(*data(3, indices=True))
+        for alpha in ([0.3, 0.4], [9.0, 0.3, 0.4])
+    )
+    torch.testing.assert_close(short, whole)
+
+
+@pytest.mark.parametrize(
+    ("name", "word", "value", "core"),
+    [
+        ("TverskyLoss", "alpha", 0.9, "fp_weight"),
+        ("TverskyLoss", "beta", 0.1, "fn_weight"),
+        ("DiceLoss", "smooth_nr", 0.7, "smooth"),
+        ("DiceLoss", "smooth_dr", 9.0, "smooth"),
+        ("DiceLoss", "batch", True, "per_image"),
+        ("DiceLoss", "squared_pred", True, "squared_pred"),
+        ("GeneralizedDiceLoss", "w_type", "uniform", "weighting"),
+        ("GeneralizedDiceFocalLoss", "lambda_focal", 5.0, "weights"),
+        ("GeneralizedDiceFocalLoss", "lambda_gdl", 3.0, "weights"),
+        ("AsymmetricUnifiedFocalLoss", "weight", 0.9, "focal_share"),
+        ("DiceCELoss", "lambda_ce", 2.0, "lambda_ce"),
+        ("FocalLoss", "gamma", 0.5, "gamma"),
+    ],
+)
+def test_a_handler_may_set_what_monai_calls_so(name: str, word: str, value: Any, core: str) -> None:
+    """In the course of a training: it is then the loss that was built so."""
+    channels = 2 if "Asymmetric" in name else 3
+    words = {"softmax": True, "to_onehot_y": True}
+    loss = getattr(m, name)(**words)
+    before = loss(*data(channels, indices=True))
+    setattr(loss, word, value)
+    after = loss(*data(channels, indices=True))
+    assert after != before
+    built = getattr(m, name)(**words, **{word: value})
+    torch.testing.assert_close(after, built(*data(channels, indices=True)))
+    assert getattr(loss, word) == value
+    assert hasattr(loss, core)
+
+
+def test_soft_labels_with_an_ignored_number() -> None:
+    """One channel: voxels of that number. Several: as much of a voxel as is of that channel."""
+    logits, soft = data(1, indices=False, soft=True)
+    soft[..., 3:] = 255
+    expected = m.DiceLoss(sigmoid=True)(logits[..., :3], soft[..., :3])
+    found = m.DiceLoss(sigmoid=True, ignore_index=255)(logits, soft)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(
+        found, monai.losses.DiceLoss(sigmoid=True, ignore_index=255)(logits, soft)
+    )
+    logits, soft = data(3, indices=False, soft=True)
+    found = m.DiceLoss(softmax=True, ignore_index=0, smooth_nr=0, smooth_dr=0)(logits, soft)
+    p, share = logits.softmax(1), 1 - soft[:, :1]
+    overlap, mass = (share * p * soft).sum((2, 3)), (share * (p + soft)).sum((2, 3))
+    torch.testing.assert_close(found, (1 - 2 * overlap / mass).mean())
+
+
+def test_wasserstein_reads_class_indices_within_others() -> None:
+    """As a term beside losses of class indices, and with a mask behind the labels."""
+    logits, target = data(3, indices=True)
+    loss = m.GeneralizedWassersteinDiceLoss()
+    dice = m.DiceLoss(softmax=True, to_onehot_y=True)
+    torch.testing.assert_close(
+        m.CompoundLoss([loss, dice])(logits, target), loss(logits, target) + dice(logits, target)
+    )
+    mask = torch.ones_like(target)
+    torch.testing.assert_close(
+        m.TargetChannels(loss, {"mask": 1})(logits, torch.cat([target, mask], 1)),
+        loss(logits, target),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "message"),
+    [
+        ("FocalLoss", {"per_image": True}, r"no argument 'per_image' \(it takes"),
+        ("FocalLoss", {"overlap": "minimum"}, r"no argument 'overlap': did you mean"),
+        ("FocalLoss", {"smooth": 1}, r"no argument 'smooth' \(it takes"),
+        ("DiceLoss", {"smooth": 1, "sigmoid": True}, "say 'smooth_nr' and 'smooth_dr'"),
+        ("AsymmetricUnifiedFocalLoss", {"class_weight": [1, 2]}, "'class_weight': did you mean"),
+        (
+            "GeneralizedDiceFocalLoss",
+            {"sigmoid": True, "jaccard": True},
+            "that is a loss of its own",
+        ),
+    ],
+)
+def test_a_hint_can_be_followed(name: str, words: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        getattr(m, name)(**words)
+    assert m.GeneralizedDiceFocalLoss(sigmoid=True, jaccard=False, squared_pred=False)
+
+
+@pytest.mark.parametrize("name", [*m.aliases.__all__, *m.losses.__all__[1:]])
+def test_a_docstring_describes_what_is_taken(name: str) -> None:
+    """Once: what MONAI calls otherwise, or this loss doesn't take, is not among the arguments."""
+    loss = getattr(m, name)
+    described = re.findall(r"^    ((?:\w+, )*\w+):(?: |\n)", loss.__doc__, re.MULTILINE)
+    listed = [word for words in described for word in words.split(", ")]
+    for word in inspect.signature(loss).parameters:
+        assert listed.count(word) == 1, word
+    foreign = {"activation", "per_image", "smooth", "overlap", "focal_share"}
+    assert not foreign & set(listed)
 
 
 # ---------------------------------------------------------------------------- the model zoo

@@ -31,7 +31,12 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
     ),
     "DiceCELoss": ({}, {"label_smoothing": 0.2}, {"pos_weight": 0.5, "activation": "sigmoid"}),
     "FocalLoss": ({}, {"gamma": 0.0}, {"gamma": 0.5}, {"gamma": 4.0, "alpha": 0.25}),
-    "TopKLoss": ({"percent": 30.0}, {"percent": 75.0}, {"threshold": 0.5}),
+    "TopKLoss": (
+        {"percent": 30.0},
+        {"percent": 75.0},
+        {"threshold": 0.5},
+        {"threshold": 0.2, "min_kept": 3},
+    ),
     "DistanceMapCrossEntropyLoss": ({}, {"map": "raw"}),
     "MimeLoss": ({}, {"a": 0.5, "b": 2.0}),
     "PowerJaccardLoss": ({}, {"power": 1.0}, {"power": 2.0}),

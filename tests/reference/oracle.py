@@ -152,6 +152,7 @@ def top_k(
     *,
     percent: float = 10.0,
     threshold: float | None = None,
+    min_kept: int | None = None,
     exclusive: bool = True,
     class_weight: list[float] | None = None,
     include_background: bool = True,
@@ -167,10 +168,14 @@ def top_k(
     kept = np.zeros(w.shape)
     if threshold is not None:
         entropy = cost(include_background=exclusive or include_background)
-        for n, u in zip(*np.nonzero(exists), strict=True):
-            kept[n, u] = w[n, u] if math.exp(-entropy[n, u]) < threshold else 0.0
+        left = float(min_kept or 0)
+        pixels = zip(*np.nonzero(exists), strict=True)
+        for n, u in sorted(pixels, key=lambda place: -entropy[place]):
+            below = math.exp(-entropy[n, u]) < threshold
+            kept[n, u] = w[n, u] if below else min(left, w[n, u])
+            left = max(left - kept[n, u], 0.0)
     else:
-        left = float(max(1, math.floor(round(percent * w.sum() / 100, 9))))
+        left = float(max(1, min_kept or 0, math.floor(round(percent * w.sum() / 100, 9))))
         pixels = zip(*np.nonzero(exists), strict=True)
         for n, u in sorted(pixels, key=lambda place: -values[place]):
             kept[n, u] = min(left, w[n, u])

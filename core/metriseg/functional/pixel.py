@@ -206,11 +206,11 @@ def label_weights(frequencies: Tensor, total: Tensor) -> Tensor:
     return torch.where(occurs, (total / torch.where(occurs, frequencies, 1.0)).sqrt(), 0.0)
 
 
-def largest_values(values: Tensor, weight: Tensor | None, percent: float) -> Tensor:
+def largest_values(values: Tensor, weight: Tensor | None, percent: float, least: int = 1) -> Tensor:
     """How much of every pixel is among the ``percent`` largest values, in the shape of ``values``.
 
-    Pixels count by their weight; as many as fit into max(1, floor(percent / 100 of the whole mass))
-    are kept, the last of them in part. Where values are equal, any may be kept.
+    Pixels count by their weight; as many as fit into max(``least``, floor(percent / 100 of the
+    whole mass)) are kept, the last of them in part. Where values are equal, any may be kept.
 
     >>> import torch
     >>> largest_values(torch.tensor([[1., 4., 3., 2.]]), torch.tensor([[1., 1., 2., 0.]]), 50.0)
@@ -224,7 +224,7 @@ def largest_values(values: Tensor, weight: Tensor | None, percent: float) -> Ten
     mass = mass.to(precision)
     running = mass.cumsum(0)
     # the small number: rounding must not cost a pixel
-    budget = (percent * mass.sum() / 100 + 1e-6).floor().clamp(min=1.0)
+    budget = (percent * mass.sum() / 100 + 1e-6).floor().clamp(min=float(least))
     kept = torch.minimum((budget - (running - mass)).clamp(min=0.0), mass)
     return torch.zeros_like(flat).scatter(0, order, kept.to(flat.dtype)).view(values.shape)
 

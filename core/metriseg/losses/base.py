@@ -90,6 +90,8 @@ class SegmentationLoss(nn.Module, abc.ABC):
     needs_errors: bool = False
     #: What its region statistics count as common to prediction and truth.
     overlap: Overlap = "product"
+    #: Whether two class weights may weigh the two labels of a single channel.
+    labels_have_weights: ClassVar[bool] = False
     #: Whether a single channel is foreground, and counts when the background is left out.
     lone_channel_is_foreground: ClassVar[bool] = False
 
@@ -187,12 +189,14 @@ class SegmentationLoss(nn.Module, abc.ABC):
         ignore_index: int | None,
         reduction: Reduction | None = None,
         weight: Tensor | None = None,
+        counted: Tensor | None = None,
         maps: Mapping[str, Tensor] | None = None,
         features: Tensor | None = None,
     ) -> Tensor:
         """As :meth:`forward`, for callers (the frameworks) who decide these matters themselves.
 
-        ``reduction=None`` is the loss's own (a compound's terms each have theirs).
+        ``reduction=None`` is the loss's own (a compound's terms each have theirs); ``counted`` is
+        that of :class:`~metriseg.Batch`.
         """
         validation.logits_shape(logits)
         possible = self.possible_activations()
@@ -210,6 +214,7 @@ class SegmentationLoss(nn.Module, abc.ABC):
                 activation=activation,
                 ignore_index=ignore_index,
                 weight=weight,
+                counted=counted,
                 maps=maps,
                 features=features,
             )
@@ -287,6 +292,8 @@ class SegmentationLoss(nn.Module, abc.ABC):
         """
         background = self.include_background if background is None else background
         weight, classes = self.numbers("class_weight", batch.logits), batch.num_classes
+        if self.label_weight(batch) is not None:
+            weight = None
         if weight is not None:
             weight = self.spread_class_weight(weight, classes)
         if background or (classes == 1 and self.lone_channel_is_foreground):
@@ -297,6 +304,14 @@ class SegmentationLoss(nn.Module, abc.ABC):
         if weight is None:
             return foreground.to(batch.logits.dtype)
         return torch.where(foreground, weight, 0.0)
+
+    def label_weight(self, batch: Batch) -> Tensor | None:
+        """``(N, *S)``: of two weights and one channel, the first for label 0, the second for 1."""
+        weight = self.numbers("class_weight", batch.logits)
+        alone = batch.num_classes == 1 and self.labels_have_weights
+        if weight is None or not alone or weight.numel() != 2:
+            return None
+        return torch.lerp(weight[0], weight[1], batch.target[:, 0])
 
     def at_target(self, formula: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
         """``(N, *S)``: a formula linear in the target, each class weighted."""
@@ -309,6 +324,9 @@ class SegmentationLoss(nn.Module, abc.ABC):
 
     def mean_over_classes(self, values: Tensor, batch: Batch) -> Tensor:
         """``(N, *S)``: the weighted mean of what yes-or-no questions cost, ``(N, C, *S)``."""
+        of_labels = self.label_weight(batch)
+        if of_labels is not None:
+            return values[:, 0] * of_labels
         factors = self.class_factors(batch, self.background_of_pixels)
         if factors is None:
             return values.mean(1)
@@ -342,7 +360,8 @@ class SegmentationLoss(nn.Module, abc.ABC):
         return ", ".join(
             f"{name}={value!r}"
             for name, value in self.arguments().items()
-            if not isinstance(value, nn.Module) and repr(value) != repr(defaults[name].default)
+            if not isinstance(value, nn.Module)
+            and not (name in defaults and repr(value) == repr(defaults[name].default))
         )
 
 
@@ -486,7 +505,12 @@ class OverlapLoss(TableLoss):
     def counted(self, s: RegionStatistics) -> Tensor:
         """``(G, C)`` bool: the groups with a pixel, of them the classes to be averaged."""
         counted = s.count > 0
-        return counted & (s.target[1.0] > 0) if self.classes == "present" else counted
+        present = self.classes_among(counted.shape[1]) == "present"
+        return counted & (s.target[1.0] > 0) if present else counted
+
+    def classes_among(self, num_classes: int) -> Classes:
+        """Which of so many classes are averaged; a framework may tell one from several."""
+        return self.classes
 
 
 class RegionLoss(OverlapLoss):

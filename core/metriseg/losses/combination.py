@@ -15,6 +15,7 @@ from metriseg.batch import Batch
 from metriseg.losses.base import RegionLoss
 from metriseg.losses.pixel import (
     Normalize,
+    alpha_in,
     cross_entropies,
     cross_entropy_mass,
     focal_alpha,
@@ -47,13 +48,15 @@ class CombinedLoss(RegionLoss):
         classes: "all", or "present": the Dice loss averages the classes that the target holds.
         per_image: Dice sums over each image (mean over images), or over the batch.
         class_weight: C numbers >= 0; the Dice loss divides by their sum, the cross-entropy by the
-            number of pixels.
+            number of pixels. With one channel also two, of the labels 0 and 1 in the pixel loss.
         include_background: False leaves class 0 out of the region loss; the pixel loss keeps it.
         reduction: "mean" or "sum"; the unreduced parts differ in shape.
 
     Raises:
         ValueError: for ``reduction="none"`` when called.
     """
+
+    labels_have_weights: ClassVar[bool] = True
 
     @property
     def background_of_pixels(self) -> bool:
@@ -118,8 +121,8 @@ class DiceCELoss(CombinedLoss):
         normalize: what the cross-entropy's mean divides by: "pixels", their number, or "weights",
             the sum of the class weights that they met (as ``torch.nn.CrossEntropyLoss``).
         label_smoothing: in [0, 1], of the cross-entropy (:class:`~metriseg.CrossEntropyLoss`).
-        pos_weight: what a positive weighs in the cross-entropy where a negative weighs 1, >= 0: a
-            number, or one a class; for sigmoid alone.
+        pos_weight: what a positive weighs in the cross-entropy where a negative weighs 1: a number
+            > 0, or one a class; for sigmoid alone.
 
     Source: Isensee et al. 2021, "nnU-Net: a self-configuring method for deep learning-based
     biomedical image segmentation", doi:10.1038/s41592-020-01008-z.
@@ -209,7 +212,7 @@ class DiceFocalLoss(CombinedLoss):
         return self.lambda_dice, self.lambda_focal
 
     def pixel_values(self, batch: Batch, s: RegionStatistics) -> Tensor:
-        return focal_values(self, batch, self.gamma, self.alpha)
+        return focal_values(self, batch, self.gamma, alpha_in(self, batch))
 
 
 class ComboLoss(CombinedLoss):
@@ -257,8 +260,8 @@ class ComboLoss(CombinedLoss):
     def pixel_values(self, batch: Batch, s: RegionStatistics) -> Tensor:
         if not batch.one_vs_rest and self.beta != 0.5:
             raise ValueError(
-                f"beta={self.beta:g} weighs the answers of yes-or-no questions (activation="
-                "'sigmoid'): with exclusive classes it must be 0.5; weigh these by class_weight"
+                f"beta={self.beta:g} weighs the answers of yes-or-no questions (sigmoid): with"
+                " exclusive classes it must be 0.5; these have weights of classes"
             )
         # the focal loss that doesn't fade; for exclusive classes alpha 0.5 is the factor 1/2
         return focal_values(self, batch, 0.0, self.beta)

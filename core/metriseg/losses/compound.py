@@ -188,10 +188,14 @@ class CompoundLoss(SegmentationLoss):
         statistics: RegionStatistics | None = None,
     ) -> Tensor:
         values = self.term_values(batch, reduction=reduction, statistics=statistics)
+        self.report(values)
+        return self.added(values, batch)
+
+    def added(self, values: Mapping[str, Tensor], batch: Batch) -> Tensor:
+        """The sum of the terms' weighted values."""
         shapes = {name: tuple(v.shape) for name, v in values.items() if v.ndim}
         if len(set(shapes.values())) > 1:
             raise ValueError(f"reduction: the terms can't be added, their shapes are {shapes}")
-        self.report(values)
         total = nothing_of(batch.logits)
         for value in values.values():
             total = total + value

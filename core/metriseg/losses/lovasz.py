@@ -42,7 +42,8 @@ class _LovaszLoss(OverlapLoss):
         own = batch.masks
         errors, masks = (self._rows(values) for values in (self.errors(batch, own), own))
         weight = None if batch.weight is None else self._rows(batch.weight.unsqueeze(1))
-        counted = counted_classes(batch, self.classes, per_image=self.per_image)
+        averaged = self.classes_among(batch.num_classes)
+        counted = counted_classes(batch, averaged, per_image=self.per_image)
         return F.lovasz_jaccard(errors, masks, weight), counted
 
     def _rows(self, values: Tensor) -> Tensor:

@@ -66,8 +66,8 @@ def cross_entropies(
     if not batch.one_vs_rest:
         if pos_weight is not None:
             raise ValueError(
-                "pos_weight is for yes-or-no questions (activation='sigmoid'), got"
-                f" {batch.num_classes} exclusive classes: weigh these by class_weight"
+                "pos_weight is for yes-or-no questions (sigmoid), got"
+                f" {batch.num_classes} exclusive classes: these have weights of classes"
             )
         values = loss.at_target(lambda t: F.cross_entropy(log_p, t), batch)
         if label_smoothing:
@@ -104,7 +104,7 @@ def label_options(
     share: Any = validation.number("label_smoothing", label_smoothing, low=0.0, high=1.0)
     loss.label_smoothing = share
     if not (pos_weight is None or _is_list(pos_weight)):
-        pos_weight = [validation.number("pos_weight", pos_weight, low=0.0)]  # type: ignore[arg-type]
+        pos_weight = [validation.number("pos_weight", pos_weight, low=0.0, open_low=True)]  # type: ignore[arg-type]
     loss.keep_numbers("pos_weight", validation.class_weights(pos_weight, "pos_weight"))
 
 
@@ -126,30 +126,40 @@ def _is_list(value: object) -> bool:
 def cross_entropy_mass(loss: SegmentationLoss, batch: Batch, normalize: Normalize) -> Tensor:
     """What the mean of the cross-entropies divides by: pixels, or the class weights they met."""
     factors = loss.class_factors(batch, loss.background_of_pixels)
-    if normalize == "pixels" or factors is None:
+    met = loss.label_weight(batch)
+    if normalize == "pixels" or (factors is None and met is None):
         return pixel_mass(batch)
+    if met is not None:
+        return (met if batch.measure is None else met * batch.measure).sum()
+    assert factors is not None
     if batch.one_vs_rest:
         return pixel_mass(batch) * factors.sum() / loss.num_included(batch)
     if batch.has_labels:
         met = factors[batch.target]
     else:
         met = (batch.target * beside_classes(factors, batch.target)).sum(1)
-    return (met if batch.weight is None else met * batch.weight).sum()
+    return (met if batch.measure is None else met * batch.measure).sum()
+
+
+def alpha_in(loss: SegmentationLoss, batch: Batch) -> float | Tensor | None:
+    """The loss's alpha: a number, or one for every class of the batch in its precision."""
+    alpha: Any = loss.alpha
+    if not isinstance(alpha, Tensor):
+        return alpha  # type: ignore[no-any-return]
+    exact = loss.numbers("alpha", batch.logits)
+    assert exact is not None
+    if exact.numel() != batch.num_classes:
+        raise ValueError(
+            f"alpha must be a number, or one for each of the {batch.num_classes} classes,"
+            f" got {exact.numel()}"
+        )
+    return exact
 
 
 def focal_values(
     loss: SegmentationLoss, batch: Batch, gamma: float, alpha: float | Tensor | None
 ) -> Tensor:
     """``(N, *S)``: the focal loss of every pixel, with the class weights of ``loss``."""
-    if isinstance(alpha, Tensor):
-        exact = loss.numbers("alpha", batch.logits)
-        assert exact is not None
-        if exact.numel() != batch.num_classes:
-            raise ValueError(
-                f"alpha must be a number, or one for each of the {batch.num_classes} classes,"
-                f" got {exact.numel()}"
-            )
-        alpha = exact
     return labelled_values(loss, batch, F.focal, F.binary_focal, gamma, alpha)
 
 
@@ -175,12 +185,13 @@ class CrossEntropyLoss(PixelLoss):
     e / 2` in yes-or-no questions, so that a perfect prediction no longer costs 0.
 
     Args:
+        class_weight: C numbers >= 0; with one channel also two, of the labels 0 and 1.
         normalize: what the mean divides by: "pixels", the number of valid pixels, or "weights",
             the sum of the class weights that these pixels met (as ``torch.nn.CrossEntropyLoss``).
         balance: "image" for positives that weigh the share of negatives and the other way round;
             for sigmoid (one channel, or one question a class) alone.
         label_smoothing: e in [0, 1], as in ``torch.nn.CrossEntropyLoss``; not beside ``balance``.
-        pos_weight: what a positive weighs where a negative weighs 1, >= 0: a number, or one a
+        pos_weight: what a positive weighs where a negative weighs 1: a number > 0, or one a
             class, as in ``torch.nn.BCEWithLogitsLoss``; for sigmoid alone, not beside ``balance``.
 
     Raises:
@@ -196,6 +207,7 @@ class CrossEntropyLoss(PixelLoss):
     tensor(1.3863)
     """
 
+    labels_have_weights: ClassVar[bool] = True
     label_smoothing: float
 
     def __init__(
@@ -225,8 +237,9 @@ class CrossEntropyLoss(PixelLoss):
             )
         if not batch.one_vs_rest:
             raise ValueError(
-                "balance='image' is for activation='sigmoid' (one channel, or one question a"
-                f" class), got {batch.num_classes} exclusive classes: weigh these by class_weight"
+                "balance='image' is for yes-or-no questions (sigmoid: one channel, or one question"
+                f" a class), got {batch.num_classes} exclusive classes: these have weights of"
+                " classes"
             )
         values = F.balanced_cross_entropy(
             batch.log_probabilities, batch.log_complements, batch.target, batch.weight
@@ -241,21 +254,24 @@ class TopKLoss(PixelLoss):
     r"""Top-k cross-entropy: the mean of the largest cross-entropies alone.
 
     .. math:: \ell = \frac{\sum_u m_u \ell_u}{\sum_u m_u}, \qquad
-              \sum_u m_u = \max\left(1, \lfloor \tfrac{k}{100} \sum_u w_u \rfloor\right)
+              \sum_u m_u = \max\left(1, n, \lfloor \tfrac{k}{100} \sum_u w_u \rfloor\right)
 
     with :math:`\ell_u` the cross-entropy of pixel u as in :class:`CrossEntropyLoss` (for yes-or-no
-    questions their mean) and :math:`m_u \le w_u` the part of its weight that is among the largest
-    of the batch; the last pixel may be kept in part. Ignored pixels take nothing of the budget.
-    Values lie in :math:`[0, \infty)`, 0 at a perfect prediction.
+    questions their mean), n ``min_kept`` (or 0) and :math:`m_u \le w_u` the part of its weight that
+    is among the largest of the batch; the last pixel may be kept in part. Ignored pixels take
+    nothing of the budget. Values lie in :math:`[0, \infty)`, 0 at a perfect prediction.
 
     Class weights weigh the cross-entropies before the largest are chosen, and the mean divides by
     the mass that is kept. A ``threshold`` looks at the probability of the truth, exp of minus the
     cross-entropy, without class weights (an excluded background is no question then).
 
     Args:
+        class_weight: C numbers >= 0; with one channel also two, of the labels 0 and 1.
         percent: k in (0, 100].
         threshold: in (0, 1]; keeps in place of the k percent all pixels whose true label has a
             probability below (not of) it. Where none has, the loss is 0.
+        min_kept: the least number of pixels of a batch to keep, >= 1; beside a ``threshold`` those
+            whose true labels are least probable (online hard example mining). None for no such.
         reduction: "mean", "sum" (over what is kept) or "none", then ``(N, *S)``, 0 where a pixel
             isn't kept.
 
@@ -269,10 +285,17 @@ class TopKLoss(PixelLoss):
     tensor(2.2361)
     """
 
+    labels_have_weights: ClassVar[bool] = True
+
     def __init__(
-        self, percent: float = 10.0, threshold: float | None = None, **options: Unpack[LossOptions]
+        self,
+        percent: float = 10.0,
+        threshold: float | None = None,
+        min_kept: int | None = None,
+        **options: Unpack[LossOptions],
     ) -> None:
         super().__init__(**options)
+        self.min_kept = validation.optional(validation.whole_number, "min_kept", min_kept, low=1)
         self.percent = validation.number("percent", percent, low=0.0, high=100.0, open_low=True)
         self.threshold = validation.optional(
             validation.number, "threshold", threshold, low=0.0, high=1.0, open_low=True
@@ -285,25 +308,28 @@ class TopKLoss(PixelLoss):
         self, batch: Batch, reduction: Reduction, statistics: RegionStatistics | None
     ) -> Tensor:
         values = self.evaluate(batch)
+        least = self.min_kept or 1
         if self.threshold is None:
-            kept = F.largest_values(values, batch.weight, self.percent)
+            kept = F.largest_values(values, batch.weight, self.percent, least)
         else:
-            kept = self.improbable(batch, self.threshold)
+            entropy = self.entropy_of_truth(batch)
+            # a probability of exactly the threshold stays out, whatever logarithms round
+            slack = 16 * torch.finfo(entropy.dtype).eps
+            kept = (entropy > slack - math.log(self.threshold)).to(entropy.dtype)
+            kept = kept if batch.weight is None else kept * batch.weight
+            if self.min_kept is not None:
+                hardest = F.largest_values(entropy, batch.weight, 0.0, least)
+                kept = torch.maximum(kept, hardest)
         return reduce_pixels(values, kept, reduction, kept.sum())
 
-    def improbable(self, batch: Batch, threshold: float) -> Tensor:
-        """``(N, *S)``: the weight of the pixels whose truth is less probable than a threshold."""
+    def entropy_of_truth(self, batch: Batch) -> Tensor:
+        """``(N, *S)``: minus the logarithm of the truth's probability, without class weights."""
         if batch.one_vs_rest:
             entropies = F.binary_cross_entropy(
                 batch.log_probabilities, batch.log_complements, batch.target
             )
-            entropy = entropies[:, batch.num_classes - self.num_included(batch) :].mean(1)
-        else:
-            entropy = F.cross_entropy(batch.log_probabilities, batch.target)
-        # a probability of exactly the threshold stays out, whatever the rounding of logarithms
-        slack = 16 * torch.finfo(entropy.dtype).eps
-        kept = (entropy > slack - math.log(threshold)).to(entropy.dtype)
-        return kept if batch.weight is None else kept * batch.weight
+            return entropies[:, batch.num_classes - self.num_included(batch) :].mean(1)
+        return F.cross_entropy(batch.log_probabilities, batch.target)
 
 
 class FocalLoss(PixelLoss):
@@ -317,6 +343,7 @@ class FocalLoss(PixelLoss):
     prediction.
 
     Args:
+        class_weight: C numbers >= 0; with one channel also two, of the labels 0 and 1.
         gamma: how fast the loss fades, >= 0.
         alpha: in [0, 1], the weight of positives, with 1 - alpha that of negatives; None leaves
             both out. With exclusive classes (softmax) class 0 is the negative. Or C numbers >= 0:
@@ -329,6 +356,7 @@ class FocalLoss(PixelLoss):
     tensor(0.1733)
     """
 
+    labels_have_weights: ClassVar[bool] = True
     alpha: float | Tensor | None
 
     def __init__(
@@ -342,7 +370,7 @@ class FocalLoss(PixelLoss):
         focal_alpha(self, alpha)
 
     def evaluate(self, batch: Batch) -> Tensor:
-        return focal_values(self, batch, self.gamma, self.alpha)
+        return focal_values(self, batch, self.gamma, alpha_in(self, batch))
 
 
 class DistanceMapCrossEntropyLoss(DistanceLoss):
@@ -362,6 +390,7 @@ class DistanceMapCrossEntropyLoss(DistanceLoss):
     ``maps={"penalty": ...}``, ``(N, *S)``.
 
     Args:
+        class_weight: C numbers >= 0; with one channel also two, of the labels 0 and 1.
         map: "normalized" or "raw".
 
     Source: Caliva et al. 2019, "Distance map loss penalty term for semantic segmentation",
@@ -374,6 +403,7 @@ class DistanceMapCrossEntropyLoss(DistanceLoss):
     """
 
     map_names: ClassVar[tuple[str, ...]] = ("penalty",)
+    labels_have_weights: ClassVar[bool] = True
 
     def __init__(
         self,
