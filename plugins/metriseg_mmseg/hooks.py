@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from metriseg import validation
 from metriseg_mmseg.carried import carrying
-from metriseg_mmseg.convention import CompoundConvention
+from metriseg_mmseg.convention import MMSegConvention
 from metriseg_mmseg.loss_metric import raw_logits
 from metriseg_mmseg.pictures import LossPicture, matplotlib_figure, render
 from metriseg_mmseg.registry import HOOKS, MODELS
@@ -29,20 +29,21 @@ HEADS = {"decode_head": "decode", "auxiliary_head": "aux"}
 
 @HOOKS.register_module()
 class LossHook(Hook):
-    """Names the terms of compound losses by their heads in the log.
+    """Names in the log the terms and weights of losses by their heads.
 
     ``custom_hooks=[dict(type='metriseg_mmseg.LossHook')]``
 
-    A term then stands beside its loss, as ``decode.loss_compound_dice``,
-    ``aux.loss_compound_dice`` or, with several auxiliary heads, ``aux_0.loss_compound_dice``. It
-    sets the ``log_prefix`` of every compound loss in the model, and nothing else.
+    A term of a compound loss then stands beside its loss, as ``decode.loss_compound_dice``,
+    ``aux.loss_compound_dice`` or, with several auxiliary heads, ``aux_0.loss_compound_dice``, and
+    what a schedule gives as ``decode.loss_dice_weight``. It sets the ``log_prefix`` of every loss
+    of metriseg in the model, and nothing else.
     """
 
     def before_train(self, runner: Any) -> None:
         """Before the first iteration, also of a training that is resumed."""
         model = unwrapped(runner.model)
         for name, module in model.named_modules():
-            if isinstance(module, CompoundConvention):
+            if isinstance(module, MMSegConvention):
                 module.log_prefix = log_prefix(model, name)
 
 

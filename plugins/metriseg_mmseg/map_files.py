@@ -174,7 +174,9 @@ class LoadInstanceMap(LoadBesideLabels):
 class LoadPixelWeight(LoadBesideLabels):
     """Loads pixel weights, ``gt_pixel_weight`` ``(H, W)`` float32, for the losses.
 
-    A pixel of weight 2 counts as two, one of weight 0 doesn't exist. Files, places and transforms
+    It multiplies the weight that a head's sampler gives, and counts like that: the mean of a loss
+    of pixels divides by the number of pixels that aren't ignored, so weights of mean 1 keep its
+    size; a loss of regions takes it as how much of a pixel there is. Files, places and transforms
     are those of :class:`LoadInstanceMap`; a ``.npy`` may also hold floats.
 
     Args:

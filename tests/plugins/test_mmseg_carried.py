@@ -258,6 +258,15 @@ def test_what_is_no_image_has_no_map() -> None:
     assert torch.equal(found, loss(logits, labels))
 
 
+def test_a_loss_of_masks_has_no_map() -> None:
+    """As many masks as images, of their size, by chance."""
+    loss = MODELS.build({"type": "metriseg_mmseg.MaskLoss", "loss": config("CrossEntropyLoss")})
+    logits, masks = torch.randn(2, SIDE, SIDE), torch.randint(2, (2, SIDE, SIDE))
+    with carrying(samples(PIXEL_WEIGHT)):
+        found = loss(logits, masks)
+    assert torch.equal(found, loss(logits, masks))
+
+
 def test_all_samples_or_none() -> None:
     given = [*samples("gt_region_map", number=1), *samples(number=1)]
     message = "gt_region_map must stand in all data samples or in none, got it in 1 of 2"
