@@ -55,7 +55,7 @@ class Convention:
         return arguments
 
     @classmethod
-    def hints(cls, words: Collection[str]) -> Mapping[str, str]:
+    def fitting_hints(cls, words: Collection[str]) -> Mapping[str, str]:
         """Those of :attr:`foreign_words` that a loss of such words can be helped with."""
         return cls.foreign_words
 
@@ -128,7 +128,7 @@ def binder(convention: type[Convention], module: str) -> Binder:
             "synonyms": {
                 word: hint
                 for word, hint in {
-                    **convention.hints(signature.parameters),
+                    **convention.fitting_hints(signature.parameters),
                     **loss.synonyms,
                 }.items()
                 if word not in signature.parameters

@@ -16,6 +16,7 @@ from torch import Tensor
 from metriseg import Batch, Convention, RegionStatistics, SegmentationLoss, TableLoss, validation
 from metriseg.batch import Activation
 from metriseg.binding import keyword
+from metriseg.catalogue import CATALOGUE
 from metriseg.losses.schedules import schedule
 from metriseg.options import Classes, Reduction
 from metriseg.reduction import pixel_mass
@@ -207,6 +208,7 @@ Further arguments:
         divided = avg_factor is not None and reduction == "mean"
         self._refuse_pixel_values_of_tables(reduction_override)
         validation.logits_shape(pred)
+        self._refuse_points_without_neighbours(pred)
         weight, maps = with_carried(self, pred, weight, maps)
         ignored = None if _is_soft(pred, target) else ignore_index
         value = self.compute(
@@ -243,6 +245,17 @@ Further arguments:
     def _activation_for(self, pred: Tensor) -> Activation:
         usual: Activation = "sigmoid" if pred.shape[1] == 1 else "softmax"
         return self.activation or self.fitting_activation(usual)
+
+    def _refuse_points_without_neighbours(self, pred: Tensor) -> None:
+        if pred.ndim > 3:
+            return
+        for loss in self.modules():
+            entry = CATALOGUE.get(type(loss).__name__)
+            if entry is not None and entry.spatial:
+                raise ValueError(
+                    f"{entry.name} looks at the neighbours of a pixel, and points that are sampled,"
+                    f" (N, C, P) = {tuple(pred.shape)}, have none: choose another for this head"
+                )
 
     def _refuse_pixel_values_of_tables(self, override: Reduction | None) -> None:
         for loss in self.modules():

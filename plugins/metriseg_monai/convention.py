@@ -95,7 +95,7 @@ class MonaiConvention(Convention):
     other_act: Callable[[Tensor], Tensor] | None
 
     @classmethod
-    def hints(cls, words: Collection[str]) -> Mapping[str, str]:
+    def fitting_hints(cls, words: Collection[str]) -> Mapping[str, str]:
         needs = {"overlap": "soft_label", "per_image": "batch", "smooth": "smooth_nr"}
         return {
             word: hint

@@ -107,7 +107,7 @@ def test_balance_is_differentiable_and_connected() -> None:
 @pytest.mark.parametrize("activation", ["softmax", "identity"])
 def test_balance_is_for_questions(activation: str) -> None:
     logits = random_logits(4).softmax(1)
-    with pytest.raises(ValueError, match="balance='image' is for activation='sigmoid'"):
+    with pytest.raises(ValueError, match="balance='image' is for yes-or-no questions"):
         CrossEntropyLoss(activation=activation, balance="image")(logits, random_labels(4))
     with pytest.raises(ValueError, match="balance must be one of 'image', None, got 'batch'"):
         CrossEntropyLoss(balance="batch")

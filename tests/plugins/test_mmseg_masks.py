@@ -376,7 +376,6 @@ def test_presence_of_classes_is_no_map() -> None:
         presence_loss(config("FocalLoss"))
 
 
-@pytest.mark.xfail(strict=True, reason="the convention doesn't tell points from one dimension")
 @pytest.mark.parametrize("name", ["BoundaryLoss", "HausdorffErosionLoss"])
 def test_points_have_no_neighbours(name: str) -> None:
     """PointHead calls ``loss_decode`` with ``(N, C, P)``, P sampled points in any order."""

@@ -261,3 +261,20 @@ def test_a_schedule_that_nobody_moves_is_warned_of() -> None:
             warnings.simplefilter("always")
             trainer(loss, handlers).run()
         assert not [w for w in seen if "schedules" in str(w.message)]
+
+
+def test_a_compiled_loss_is_compiled_once() -> None:
+    """Whatever it counts for its warning, a step looks like the last one to the compiler."""
+    from torch._dynamo.testing import CompileCounter
+
+    torch._dynamo.reset()
+    counter = CompileCounter()
+    loss = m.CompoundLoss([m.CrossEntropyLoss(**COMMON), m.BoundaryLoss(**COMMON)])
+    compiled = torch.compile(loss, backend=counter)
+    random = torch.Generator().manual_seed(0)
+    for _ in range(4):
+        logits = torch.randn(2, 3, 6, 5, generator=random).requires_grad_()
+        target = torch.randint(0, 3, (2, 1, 6, 5), generator=random).float()
+        compiled(logits, target).backward()
+    assert counter.frame_count == 1
+    torch._dynamo.reset()

@@ -271,7 +271,8 @@ def test_maps_are_those_of_the_whole_image(workflow: Callable[..., ConfigWorkflo
     with torch.no_grad():
         output = made.network_def(image)
         alone = loss.loss(output, batch["label"])
-        boundary = m.BoundaryLoss(softmax=True, to_onehot_y=True)(output, batch["label"])
+        words = {"include_background": False, "softmax": True, "to_onehot_y": True}
+        boundary = m.BoundaryLoss(**words)(output, batch["label"])
         torch.testing.assert_close(loss(output, target), alone)
         torch.testing.assert_close(
             loss(output, target) - loss.loss.terms[0](output, batch["label"]),
