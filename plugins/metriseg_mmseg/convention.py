@@ -20,6 +20,7 @@ from metriseg.catalogue import CATALOGUE
 from metriseg.losses.schedules import schedule
 from metriseg.options import Classes, Reduction
 from metriseg.reduction import pixel_mass
+from metriseg_mmseg.carried import with_carried
 from metriseg_mmseg.registry import MODELS
 
 #: Names in MMSegmentation's logs that don't follow from the name of the loss.
@@ -208,6 +209,7 @@ Further arguments:
         self._refuse_pixel_values_of_tables(reduction_override)
         validation.logits_shape(pred)
         self._refuse_points_without_neighbours(pred)
+        weight, maps = with_carried(self, pred, weight, maps)
         ignored = None if _is_soft(pred, target) else ignore_index
         value = self.compute(
             pred,

@@ -11,8 +11,8 @@ from mmseg.datasets import BaseSegDataset
 from metriseg import validation
 from metriseg.data import shapes
 from metriseg.data.digits import CLASSES, PALETTE, Split, load_digits, segmentation_masks
+from metriseg_mmseg.carried import INSTANCE_MAP
 from metriseg_mmseg.registry import DATASETS
-from metriseg_mmseg.transforms import INSTANCE_MAP
 
 
 @DATASETS.register_module()

@@ -9,18 +9,17 @@ import torch
 from mmengine.structures import PixelData
 from mmseg.models.decode_heads import FCNHead
 from mmseg.models.losses import accuracy
-from mmseg.models.segmentors import EncoderDecoder
 from mmseg.models.utils import resize
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
-from torch.nn import functional as nnf
 
 from metriseg import validation
 from metriseg.extraction import group_embedding
 from metriseg.models.embedding import EmbeddingBranch
+from metriseg_mmseg.carried import carrying
 from metriseg_mmseg.convention import MMSegConvention
 from metriseg_mmseg.registry import MODELS
-from metriseg_mmseg.transforms import INSTANCE_MAP
+from metriseg_mmseg.segmentors import EncoderDecoder
 
 __all__ = ["EmbeddingEncoderDecoder", "EmbeddingFCNHead"]
 
@@ -30,8 +29,9 @@ class EmbeddingMixin:
 
     Mixed in before a head that calls ``cls_seg`` on its last features, as MMSegmentation's heads
     do: ``class MyHead(EmbeddingMixin, ASPPHead)``. Losses of metriseg in ``loss_decode`` get the
-    embedding as ``features``, and as ``maps["instances"]`` the ``gt_instance_map`` of the data
-    samples, where they have one; other losses see classes alone. In training and in "tensor" mode
+    embedding as ``features``, and what else the data samples hold for them, such as
+    ``gt_instance_map`` (see :class:`metriseg_mmseg.segmentors.CarryingMixin`), whatever the
+    segmentor; other losses see classes alone. In training and in "tensor" mode
     the output is ``(N, C + D, H, W)``; a stock segmentor is given the C classes at inference.
 
     Args:
@@ -76,19 +76,15 @@ class EmbeddingMixin:
         logits, embedding = both.tensor_split([self.out_channels], dim=1)
         weight = None if self.sampler is None else self.sampler.sample(logits, labels)
         labels = labels.squeeze(1)
-        more = {"features": embedding, "maps": _instance_maps(batch_data_samples, labels)}
         found: dict[str, Tensor] = {}
         several = isinstance(self.loss_decode, nn.ModuleList)
-        for loss in self.loss_decode if several else [self.loss_decode]:
-            value = loss(
-                logits,
-                labels,
-                weight=weight,
-                ignore_index=self.ignore_index,
-                **(more if isinstance(loss, MMSegConvention) else {}),
-            )
-            name = loss.loss_name
-            found[name] = found[name] + value if name in found else value
+        # a stock segmentor doesn't say what the samples hold
+        with carrying(batch_data_samples):
+            for loss in self.loss_decode if several else [self.loss_decode]:
+                more = {"features": embedding} if isinstance(loss, MMSegConvention) else {}
+                value = loss(logits, labels, weight=weight, ignore_index=self.ignore_index, **more)
+                name = loss.loss_name
+                found[name] = found[name] + value if name in found else value
         found["acc_seg"] = accuracy(logits, labels, ignore_index=self.ignore_index)
         return found
 
@@ -106,7 +102,7 @@ class EmbeddingFCNHead(EmbeddingMixin, FCNHead):
 
 @MODELS.register_module()
 class EmbeddingEncoderDecoder(EncoderDecoder):
-    """MMSegmentation's segmentor, which also groups the embedding of its decode head.
+    """As ``metriseg_mmseg.EncoderDecoder``; it also groups the embedding of its decode head.
 
     Data samples get, beside ``pred_sem_seg`` and the ``seg_logits`` of the classes,
     ``pred_instance_map``: a ``PixelData`` of data ``(1, H, W)`` int64, 0 on the background and the
@@ -180,19 +176,3 @@ class EmbeddingEncoderDecoder(EncoderDecoder):
                 }
             )
         return data_samples
-
-
-def _instance_maps(samples: Sequence[SegDataSample], labels: Tensor) -> dict[str, Tensor] | None:
-    """The map of instances ``(N, H, W)``, padded as the preprocessor pads labels."""
-    carrying = [sample for sample in samples if INSTANCE_MAP in sample]
-    if not carrying:
-        return None
-    if len(carrying) < len(samples):
-        raise ValueError(
-            f"{INSTANCE_MAP} must stand in all data samples or in none, got it in"
-            f" {len(carrying)} of {len(samples)}"
-        )
-    height, width = labels.shape[1:]
-    numbers = [sample.get(INSTANCE_MAP).data.squeeze(0) for sample in samples]
-    padded = [nnf.pad(one, (0, width - one.shape[1], 0, height - one.shape[0])) for one in numbers]
-    return {"instances": torch.stack(padded).to(labels.device)}

@@ -13,6 +13,7 @@ from metriseg import CATALOGUE, CompoundLoss, SegmentationLoss, validation
 from metriseg.catalogue import Entry
 from metriseg.options import Reduction
 from metriseg.reduction import connected, nothing_of
+from metriseg_mmseg.carried import carrying_nothing
 from metriseg_mmseg.convention import AVG_FACTOR_MARGIN
 from metriseg_mmseg.registry import MODELS
 
@@ -193,7 +194,9 @@ class MaskLoss(nn.Module):
         return torch.stack([self._called(logits, target, "mean") for logits, target in each])
 
     def _called(self, logits: Tensor, target: Tensor, reduction: Reduction) -> Tensor:
-        return self.loss(logits, target, reduction_override=reduction, ignore_index=None)
+        # what a segmentor carries is of images, not of masks or points
+        with carrying_nothing():
+            return self.loss(logits, target, reduction_override=reduction, ignore_index=None)
 
 
 def _built(loss: Any) -> SegmentationLoss:

@@ -17,6 +17,12 @@ __all__ = ["PartitionMetric"]
 
 #: The label of pixels that are left out of instances.
 _IGNORED = -1
+#: Who makes what a sample lacks.
+HINTS = {
+    "gt_instance_map": ": let the pipeline end with metriseg_mmseg.PackInstanceInputs, of a result"
+    " of that name",
+    "pred_instance_map": ": metriseg_mmseg.EmbeddingEncoderDecoder predicts it",
+}
 
 
 @METRICS.register_module()
@@ -90,8 +96,9 @@ def _labels(sample: Mapping[str, Any], key: str) -> Tensor:
     floating-point zeros and ones.
     """
     if key not in sample:
+        hint = HINTS.get(key, "")
         raise ValueError(
-            f"data_samples must hold {key} for PartitionMetric, got {', '.join(sample)}"
+            f"data_samples must hold {key} for PartitionMetric, got {', '.join(sample)}{hint}"
         )
     labels: Tensor = sample[key]["data"].squeeze(0)
     return labels.long()

@@ -1,6 +1,7 @@
 """Where MMEngine looks for ``metriseg_mmseg.…``: it imports this module by its name alone."""
 
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
+from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
@@ -15,6 +16,7 @@ MODELS = Registry(
         "metriseg_mmseg.heads",
         "metriseg_mmseg.backbones",
         "metriseg_mmseg.segment_head",
+        "metriseg_mmseg.segmentors",
         "metriseg_mmseg.mask_losses",
     ],
 )
@@ -28,11 +30,25 @@ METRICS = Registry(
     "metric",
     parent=MMENGINE_METRICS,
     scope="metriseg_mmseg",
-    locations=["metriseg_mmseg.metrics", "metriseg_mmseg.segment_metric"],
+    locations=[
+        "metriseg_mmseg.metrics",
+        "metriseg_mmseg.segment_metric",
+        "metriseg_mmseg.loss_metric",
+    ],
 )
 TRANSFORMS = Registry(
     "transform",
     parent=MMENGINE_TRANSFORMS,
     scope="metriseg_mmseg",
-    locations=["metriseg_mmseg.transforms"],
+    locations=[
+        "metriseg_mmseg.transforms",
+        "metriseg_mmseg.map_files",
+        "metriseg_mmseg.distance_map",
+    ],
+)
+HOOKS = Registry(
+    "hook",
+    parent=MMENGINE_HOOKS,
+    scope="metriseg_mmseg",
+    locations=["metriseg_mmseg.hooks"],
 )

@@ -10,8 +10,8 @@ from mmseg.models.utils import resize
 from torch import Tensor, nn
 
 from metriseg import SegmentationLoss
+from metriseg_mmseg.carried import INSTANCE_MAP, carrying, with_carried
 from metriseg_mmseg.registry import MODELS
-from metriseg_mmseg.transforms import INSTANCE_MAP
 
 
 @MODELS.register_module()
@@ -21,7 +21,8 @@ class SegmentHead(FCNHead):
     ``loss_decode=dict(type='metriseg_mmseg.PartitionLoss', segments=dict(type='KNNSegments'))``
 
     What a loss is told besides the logits are the objects of the data samples' ``gt_instance_map``
-    (see ``metriseg_mmseg.PackInstanceInputs``), and as labels the foreground, all classes but 0.
+    (see ``metriseg_mmseg.PackInstanceInputs``) and, if there is one, their ``gt_pixel_weight``, and
+    as labels the foreground, all classes but 0.
     The channel's values have no meaning but that segments differ: in place of ``pred_sem_seg``,
     which is where their sigmoid exceeds ``threshold``, look at the segments that
     ``metriseg_mmseg.SegmentMetric`` compares. The last layer starts from random numbers of the size
@@ -32,7 +33,8 @@ class SegmentHead(FCNHead):
             ``threshold``.
 
     Raises:
-        ValueError: for a loss that is not metriseg's.
+        ValueError: for a loss that is not metriseg's; in training, for data samples without
+            ``gt_instance_map``.
     """
 
     def __init__(self, **arguments: Any) -> None:
@@ -54,19 +56,26 @@ class SegmentHead(FCNHead):
     def loss_by_feat(self, seg_logits: Tensor, batch_data_samples: list[Any]) -> dict[str, Tensor]:
         """The losses by their names; several of one name are added."""
         labels = self._stack_batch_gt(batch_data_samples).squeeze(1)
-        instances = torch.stack([s.get(INSTANCE_MAP).data for s in batch_data_samples]).squeeze(1)
+        if not any(INSTANCE_MAP in sample for sample in batch_data_samples):
+            raise ValueError(
+                f"data_samples must hold {INSTANCE_MAP} for SegmentHead: let the pipeline end with"
+                " metriseg_mmseg.PackInstanceInputs"
+            )
         logits = resize(
             seg_logits, size=labels.shape[1:], mode="bilinear", align_corners=self.align_corners
         )
         foreground = torch.where(labels == self.ignore_index, labels, (labels > 0).long())
         found: dict[str, Tensor] = {}
         for loss in self._losses():
+            with carrying(batch_data_samples):
+                weight, maps = with_carried(loss, logits, None, None)
             value = loss.compute(
                 logits,
                 foreground,
                 activation="sigmoid",
                 ignore_index=self.ignore_index,
-                maps={"instances": instances},
+                weight=weight,
+                maps=maps,
             )
             found[loss.loss_name] = found.get(loss.loss_name, 0) + value
         return found

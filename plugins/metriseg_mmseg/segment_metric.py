@@ -8,9 +8,9 @@ from typing import Any
 from metriseg.batch import Batch
 from metriseg.extraction import make_segments
 from metriseg.partitions import DEFAULT_SCORES
+from metriseg_mmseg.carried import INSTANCE_MAP
 from metriseg_mmseg.metrics import PartitionMetric
 from metriseg_mmseg.registry import METRICS
-from metriseg_mmseg.transforms import INSTANCE_MAP
 
 
 @METRICS.register_module()

@@ -7,31 +7,84 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.structures import PixelData
-from mmseg.datasets.transforms import PackSegInputs
+from mmseg.datasets.transforms import PackSegInputs as StockPackSegInputs
+from numpy.typing import NDArray
 
+from metriseg_mmseg.carried import INSTANCE_MAP, MAP_KEYS, PIXEL_WEIGHT
 from metriseg_mmseg.registry import TRANSFORMS
 
-#: The key of object numbers among a pipeline's results, and their place in a data sample.
-INSTANCE_MAP = "gt_instance_map"
+__all__ = ["PackInstanceInputs", "PackSegInputs"]
+
+
+def scale_key(key: str) -> str:
+    """Where a loader of distances notes the scale of the image."""
+    return f"{key}_scale"
+
+
+def labels_key(key: str) -> str:
+    """Where ``DistanceMap`` notes the labels that it has seen."""
+    return f"{key}_labels"
 
 
 @TRANSFORMS.register_module()
-class PackInstanceInputs(PackSegInputs):
-    """MMSegmentation's ``PackSegInputs``, which packs the numbers of the objects as well.
+class PackSegInputs(StockPackSegInputs):
+    """MMSegmentation's ``PackSegInputs``, which packs what losses read as well.
 
-    The result ``gt_instance_map``, ``(H, W)`` integers, becomes the data sample's
-    ``gt_instance_map``, a ``PixelData`` of data ``(1, H, W)`` int64, as MMSegmentation does it with
-    edges and depths; without that result nothing is added. MMSegmentation's preprocessor takes it
-    to the device, but doesn't pad it: let its ``size`` be the size of the images.
+    Of the results each that is there becomes a ``PixelData`` of the data sample, under its own key,
+    as MMSegmentation does it with edges and depths: ``gt_instance_map``, ``(1, H, W)`` int64;
+    ``gt_pixel_weight`` and ``gt_penalty_map``, ``(1, H, W)`` float32; ``gt_signed_distance_map``,
+    ``gt_region_map`` and ``gt_target_distance_map``, ``(C, H, W)`` float32. Among the results they
+    are ``(H, W)``, or ``(H, W, C)`` with the channels last.
 
     Args:
-        meta_keys: as in ``PackSegInputs``.
+        meta_keys: as in MMSegmentation.
+
+    Raises:
+        ValueError: for distances of labels that have changed since, and for ones that were resized.
     """
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         packed: dict[str, Any] = super().transform(results)
-        if INSTANCE_MAP in results:
-            instances = torch.from_numpy(results[INSTANCE_MAP].astype(np.int64))
-            field = PixelData(data=instances.unsqueeze(0))
-            packed["data_samples"].set_data({INSTANCE_MAP: field})
+        for key in (*MAP_KEYS.values(), PIXEL_WEIGHT):
+            if key in results:
+                _refuse_outdated(key, results)
+                dtype = np.int64 if key == INSTANCE_MAP else np.float32
+                field = PixelData(data=_channels_first(results[key].astype(dtype)))
+                packed["data_samples"].set_data({key: field})
         return packed
+
+
+@TRANSFORMS.register_module()
+class PackInstanceInputs(PackSegInputs):
+    """``metriseg_mmseg.PackSegInputs`` under the name that it has where instances are learnt.
+
+    Args:
+        meta_keys: as in MMSegmentation.
+    """
+
+
+def _channels_first(values: NDArray[Any]) -> torch.Tensor:
+    values = values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
+    return torch.from_numpy(np.ascontiguousarray(values))
+
+
+def _refuse_outdated(key: str, results: dict[str, Any]) -> None:
+    seen = results.get(labels_key(key))
+    if seen is not None and not np.array_equal(seen, results["gt_seg_map"]):
+        raise ValueError(
+            f"{key}: the labels have changed since DistanceMap saw them: place it behind all"
+            " transforms that change labels"
+        )
+    if scale_key(key) in results:
+        scale = results.get("scale_factor")
+        same = np.array_equal(_numbers(scale), _numbers(results[scale_key(key)]))
+        if not (same or np.allclose(_numbers(scale), 1)):
+            raise ValueError(
+                f"{key}: distances must not be resized, and the image was, by {scale}: compute them"
+                " behind it, with metriseg_mmseg.DistanceMap"
+            )
+
+
+def _numbers(scale: Any) -> NDArray[np.float64]:
+    """Of a scale that nobody has set, ones."""
+    return np.broadcast_to(np.asarray(1.0 if scale is None else scale, np.float64).ravel()[:2], 2)
