@@ -43,7 +43,7 @@ demo: .venv/.demo-$(FRAMEWORK) $(if $(filter detectron2,$(FRAMEWORK)),.venv/.det
 	@$(BIN)/python -m metriseg_$(FRAMEWORK).demo
 
 test: lint
-	$(BIN)/python -m pytest --numprocesses auto
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 test-compile: .venv/.test
 	$(BIN)/python -m pytest tests/compiled/test_compiled.py

@@ -18,7 +18,10 @@ from torch import Tensor, nn
 register_all_modules(init_default_scope=True)
 
 PAGE = Path(__file__).with_name("mmsegmentation.md")
-HEAD = ("| stock | here | stock's | ours | |", "| --- | --- | --- | --- | --- |")
+HEAD = (
+    "| stock | here | stock's | ours | ours / stock's | |",
+    "| --- | --- | --- | --- | --- | --- |",
+)
 #: Stock losses of something else than classes of pixels.
 OTHER_TASKS = {"Accuracy", "KLDivLoss", "SiLogLoss"}
 #: What "differs" means: values that a rounding of the sum doesn't explain.
@@ -183,18 +186,18 @@ def row(move: Move) -> str:
     """
     theirs = value({**move.stock, "type": f"mmseg.{move.stock['type']}"}, move)
     if move.here is None:
-        return f"| `{_written(move.stock)}` | none | | | {move.reason} |"
+        return f"| `{_written(move.stock)}` | none | | | | {move.reason} |"
     ours = value({**move.here, "type": f"metriseg_mmseg.{move.here['type']}"}, move)
     if ours is None:
         raise ValueError(f"{move.here} fails")
     differs = theirs is None or abs(theirs - ours) > ALIKE * abs(ours)
     if differs != bool(move.reason):
         raise ValueError(f"{move.stock}: {theirs} and {ours}, with the reason {move.reason!r}")
-    shown = "fails" if theirs is None else f"{theirs:.3f}"
+    shown, ratio = ("fails", "") if theirs is None else (f"{theirs:.3f}", f"{ours / theirs:.3f}")
     one = ", one channel" if move.channels == 1 else ""
     return (
         f"| `{_written(move.stock)}`{one} | `{_written(move.here)}` | {shown} | {ours:.3f} |"
-        f" {move.reason or 'equal'} |"
+        f" {ratio} | {move.reason or 'equal'} |"
     )
 
 

@@ -336,6 +336,8 @@ class TableConvention(MonaiConvention):
 
     @batch.setter
     def batch(self, batch: bool) -> None:
+        if not hasattr(self, "per_image"):
+            raise AttributeError(f"{type(self).__name__} has no word 'batch'")
         self.per_image = not validation.flag("batch", batch)
 
     @property

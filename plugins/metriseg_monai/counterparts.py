@@ -11,12 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from metriseg import (
-    Batch,
-    RegionStatistics,
-    SegmentationLoss,
-    validation,
-)
+from metriseg import Batch, RegionStatistics, SegmentationLoss, validation
 from metriseg import functional as F
 from metriseg.batch import Activation
 from metriseg.binding import keyword
@@ -578,7 +573,7 @@ class UnifiedFocalConvention(TableConvention):
         ``focal_share`` in the core.
 """
     class_weight_word: ClassVar[str] = "class_weight"
-    weight = alias("focal_share", lambda value: validation.number("weight", value, low=0, high=1))
+    weight = alias("focal_share", lambda value: _share({"weight": value}))
     foreign_words: ClassVar[Mapping[str, str]] = {
         **without("class_weight", "soft_label"),
         "focal_share": "say 'weight', as MONAI's unified focal loss",
@@ -624,6 +619,8 @@ mean over both, half of the sum that the core takes, and the value is one number
 {TO_ONEHOT}{ACTIVATIONS}{IGNORE}\
     num_classes: 2.
 """
+    foreign_words: ClassVar[Mapping[str, str]] = without("class_weight")
+    weight = alias("focal_share", lambda value: _share({"weight": value}))
 
     @classmethod
     def constructor_parameters(cls, core: Words) -> Words:
@@ -652,9 +649,6 @@ mean over both, half of the sum that the core takes, and the value is one number
     def shares(self) -> tuple[float, float]:
         on_regions, on_voxels = super().shares
         return on_regions, on_voxels / 2
-
-    foreign_words: ClassVar[Mapping[str, str]] = without("class_weight")
-    weight = alias("focal_share", lambda value: _share({"weight": value}))
 
     def forward(
         self, y_pred: Tensor, y_true: Tensor, mask: Tensor | None = None, **beside: Any

@@ -192,24 +192,6 @@ model = dict(
 """,
         {"decode.loss_sem_p", "decode.loss_sem_i", "decode.loss_bd", "decode.loss_sem_bd"},
     ),
-}
-
-#: The same for those that are built and give one loss.
-BUILT = {
-    "U-Net with the stock Dice": (
-        UNET_OF_TWO,
-        """
-model = dict(
-    decode_head=dict(
-        loss_decode=[
-            dict(type="metriseg_mmseg.CrossEntropyLoss"),
-            dict(type="metriseg_mmseg.PowerJaccardLoss", loss_weight=3.0),
-        ],
-    ),
-)
-""",
-        {"decode.loss_ce", "decode.loss_power_jaccard", "aux.loss_ce"},
-    ),
     "UPerNet": (
         UPERNET,
         """
@@ -220,19 +202,6 @@ model = dict(
 )
 """,
         {"decode.loss_lovasz_softmax", "aux.loss_ce"},
-    ),
-    "BiSeNetV2": (
-        BISENET,
-        """
-sampler = dict(type="OHEMPixelSampler", thresh=0.7, min_kept=100)
-model = dict(
-    decode_head=dict(
-        sampler=sampler,
-        loss_decode=dict(_delete_=True, type="metriseg_mmseg.FocalLoss"),
-    ),
-)
-""",
-        {"decode.loss_focal", "aux_0.loss_ce", "aux_3.loss_ce"},
     ),
     "SegNeXt": (
         SEGNEXT,
@@ -260,6 +229,37 @@ model = dict(
 )
 """,
         {f"decode.loss_dice_ce.s{stage}" for stage in range(4)} | {"aux.loss_ce"},
+    ),
+}
+
+#: The same for those that are built and give one loss.
+BUILT = {
+    "U-Net with the stock Dice": (
+        UNET_OF_TWO,
+        """
+model = dict(
+    decode_head=dict(
+        loss_decode=[
+            dict(type="metriseg_mmseg.CrossEntropyLoss"),
+            dict(type="metriseg_mmseg.PowerJaccardLoss", loss_weight=3.0),
+        ],
+    ),
+)
+""",
+        {"decode.loss_ce", "decode.loss_power_jaccard", "aux.loss_ce"},
+    ),
+    "BiSeNetV2": (
+        BISENET,
+        """
+sampler = dict(type="OHEMPixelSampler", thresh=0.7, min_kept=100)
+model = dict(
+    decode_head=dict(
+        sampler=sampler,
+        loss_decode=dict(_delete_=True, type="metriseg_mmseg.FocalLoss"),
+    ),
+)
+""",
+        {"decode.loss_focal", "aux_0.loss_ce", "aux_3.loss_ce"},
     ),
     "DANet": (
         DANET,
@@ -617,7 +617,7 @@ def summed(log: dict[str, Any]) -> set[str]:
 @pytest.mark.training
 @pytest.mark.parametrize("case", TRAINED)
 def test_shipped_config_trains(case: str, tmp_path: Path) -> None:
-    """Two iterations with the runner; the log has the names, finite; the weights move."""
+    """Two iterations with the runner, dumped and resumed; the log has the names, finite."""
     base, lines, names = TRAINED[case]
     cfg = ready(base, lines, tmp_path)
     runner = Runner.from_cfg(cfg)
@@ -634,25 +634,14 @@ def test_shipped_config_trains(case: str, tmp_path: Path) -> None:
     moved = [name for name in after if not torch.equal(after[name], before[name])]
     assert any(name.startswith("backbone") for name in moved)
     assert any("head" in name for name in moved)
-    rebuilt = MODELS.build(reloaded(cfg, tmp_path).model)
-    rebuilt.load_state_dict(runner.model.state_dict(), strict=True)
-
-
-@pytest.mark.training
-@pytest.mark.parametrize("case", ["PSPNet, class weights", "SegFormer, a compound"])
-def test_shipped_config_resumes(case: str, tmp_path: Path) -> None:
-    """From the checkpoint of the first iteration, with the dumped config, to the second."""
-    base, lines, names = TRAINED[case]
-    cfg = ready(base, lines, tmp_path, iterations=1)
-    Runner.from_cfg(cfg).train()
+    # from the checkpoint of the second iteration, with the dumped config, to the third
     again = reloaded(cfg, tmp_path)
-    again.train_cfg.max_iters = 2
+    again.train_cfg.max_iters = 3
     again.resume = True
     again.experiment_name = again.visualizer.name = f"zoo-{uuid.uuid4()}"
-    runner = Runner.from_cfg(again)
-    runner.train()
+    Runner.from_cfg(again).train()
     log = scalars(tmp_path)
-    assert [line["step"] for line in log] == [1, 2]
+    assert [line["step"] for line in log] == [1, 2, 3]
     assert all(names <= summed(line) for line in log)
 
 
