@@ -1,6 +1,7 @@
 # make demo                        train MMSegmentation's own trainer with a loss of ours, see it learn
 # make demo FRAMEWORK=monai        the same in MONAI; FRAMEWORK=detectron2 in Detectron2
 # make test                        everything that must hold
+# make test-slow                   what takes long: more of MMSegmentation's zoo, trained
 # make test-compile                every loss through torch.compile at the size of an image: an hour
 # make fuzz                        20,000 random and hostile cases of all losses: half an hour;
 #                                  CASES=200000 for more, SEED=7 for those of that seed
@@ -36,7 +37,7 @@ QUIET_MKDOCS := NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true
 # so small networks gain nothing from threads, and on a busy machine these wait for each other
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-compile fuzz lint docs readme tables clean
+.PHONY: demo test test-slow test-compile fuzz lint docs readme tables clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.demo-$(FRAMEWORK) $(if $(filter detectron2,$(FRAMEWORK)),.venv/.detectron2)
@@ -44,6 +45,9 @@ demo: .venv/.demo-$(FRAMEWORK) $(if $(filter detectron2,$(FRAMEWORK)),.venv/.det
 
 test: lint
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+
+test-slow: .venv/.test
+	$(BIN)/python -m pytest --numprocesses auto -m slow
 
 test-compile: .venv/.test
 	$(BIN)/python -m pytest tests/compiled/test_compiled.py

@@ -614,8 +614,15 @@ def summed(log: dict[str, Any]) -> set[str]:
 # ---------------------------------------------------------------------- tests
 
 
+#: Those that every run of the tests trains; `make test-slow` trains the others.
+QUICK = ("PSPNet, class weights", "SegFormer, a compound", "PIDNet, three of its four losses")
+
+
 @pytest.mark.training
-@pytest.mark.parametrize("case", TRAINED)
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=[] if case in QUICK else pytest.mark.slow) for case in TRAINED],
+)
 def test_shipped_config_trains(case: str, tmp_path: Path) -> None:
     """Two iterations with the runner, dumped and resumed; the log has the names, finite."""
     base, lines, names = TRAINED[case]
