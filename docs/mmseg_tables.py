@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 import sys
 import warnings
 from pathlib import Path
@@ -14,6 +13,8 @@ import torch
 from mmseg.registry import MODELS
 from mmseg.utils import register_all_modules
 from torch import Tensor, nn
+
+from page_tables import with_table
 
 register_all_modules(init_default_scope=True)
 
@@ -225,10 +226,7 @@ def table() -> str:
 
 def written(text: str) -> str:
     """The page with its table as it should be."""
-    rows = re.compile(re.escape("\n".join(HEAD)) + r"(?:\n\|.*)*")
-    if len(rows.findall(text)) != 1:
-        raise ValueError(f"the page must have one table headed {HEAD[0]!r}")
-    return rows.sub(lambda _: table(), text)
+    return with_table("page", text, HEAD, table())
 
 
 if __name__ == "__main__":

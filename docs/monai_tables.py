@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import inspect
-import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor
 
 import metriseg_monai
+from page_tables import with_table
 
 PAGE = Path(__file__).with_name("monai.md")
 
@@ -305,10 +305,7 @@ def difference_table() -> str:
 def written(text: str) -> str:
     """The page with its tables as they should be."""
     for head, table in ((SAME_HEAD, same_table()), (DIFFERENCE_HEAD, difference_table())):
-        rows = re.compile(re.escape("\n".join(head)) + r"(?:\n\|.*)*")
-        if len(rows.findall(text)) != 1:
-            raise ValueError(f"the page must have one table headed {head[0]!r}")
-        text = rows.sub(lambda _, table=table: table, text)
+        text = with_table("page", text, head, table)
     return text
 
 

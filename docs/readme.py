@@ -9,6 +9,7 @@ from pathlib import Path
 
 import sphinx_markup
 from metriseg.catalogue import CATALOGUE, Entry
+from page_tables import with_table
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 HEAD = ("| loss | formula | paper |", "| --- | --- | --- |")
@@ -44,10 +45,7 @@ def paper(entry: Entry) -> str:
 
 def written(text: str) -> str:
     """The README with the table as it should be."""
-    rows = re.compile(re.escape("\n".join(HEAD)) + r"(?:\n\|.*)*")
-    if len(rows.findall(text)) != 1:
-        raise ValueError(f"the README must have one table headed {HEAD[0]!r}")
-    return rows.sub(lambda _: table(), text)
+    return with_table("README", text, HEAD, table())
 
 
 if __name__ == "__main__":

@@ -287,9 +287,10 @@ As in the stock loss the mean under ``class_weight`` divides by the weights that
 
     def _of_positives(self, batch: Batch) -> Tensor | None:
         """``(1,)``, where a lone channel has a lone weight."""
+        if batch.num_classes > 1:
+            return None
         weight = self.numbers("class_weight", batch.logits)
-        alone = batch.num_classes == 1 and weight is not None and weight.numel() == 1
-        return weight if alone else None
+        return weight if weight is not None and weight.numel() == 1 else None
 
 
 class CompoundConvention(MMSegConvention):

@@ -64,17 +64,17 @@ CenterLoss = _register(_bind(core.CenterLoss))
 PartitionLoss = _register(_bind(core.PartitionLoss))
 
 
-def _refusing(name: str, reason: str) -> type:
+def _refusing(name: str) -> type:
     """What the registry finds of a loss that can't be offered: MMEngine's message ends in why."""
 
     def __init__(self: object, *args: object, **words: object) -> None:
-        raise NotImplementedError(f"MMSegmentation can't use {name}: {reason}")
+        refuse_missing(__name__, "MMSegmentation", UNSUPPORTED, name)
 
     return type(name, (), {"__init__": __init__, "__module__": __name__})
 
 
-for _name, _reason in UNSUPPORTED.items():
-    MODELS.register_module(name=_name, module=_refusing(_name, _reason))
+for _name in UNSUPPORTED:
+    MODELS.register_module(name=_name, module=_refusing(_name))
 
 __all__ = ["UNSUPPORTED", *(name for name in core.CATALOGUE if name not in UNSUPPORTED)]
 

@@ -361,12 +361,11 @@ class TableConvention(MonaiConvention):
     def reduced_table(
         self, values: Tensor, counted: Tensor, batch: Batch, reduction: Reduction
     ) -> Tensor:
-        factors = included = None
-        if self.columns_are_classes:
-            factors = self.table_factors(batch)
-            included = values.new_ones(values.shape[1])
-            included[: self.first_included(batch)] = 0
-        reduced = reduce_table(values, counted, factors, reduction, included)
+        factors = self.table_factors(batch) if self.columns_are_classes else None
+        # without weights of classes what multiplies them is what the mean divides by
+        weighted = factors is not None and self.class_weight is not None
+        shares = self.included(batch) if weighted else None
+        reduced = reduce_table(values, counted, factors, reduction, shares)
         return self.unreduced(reduced, batch) if reduction == "none" else reduced
 
     def table_factors(self, batch: Batch) -> Tensor | None:
@@ -376,6 +375,11 @@ class TableConvention(MonaiConvention):
     def first_included(self, batch: Batch) -> int:
         """The first class that is no excluded background."""
         return int(not self.include_background and batch.num_classes > 1)
+
+    def included(self, batch: Batch) -> Tensor:
+        """``(C,)``: 1, and 0 for an excluded background."""
+        classes = torch.arange(batch.num_classes, device=batch.logits.device)
+        return (classes >= self.first_included(batch)).to(batch.logits.dtype)
 
     def unreduced(self, table: Tensor, batch: Batch) -> Tensor:
         """A table ``(G, C)`` as MONAI's losses of its kind return it: here as its Dice."""

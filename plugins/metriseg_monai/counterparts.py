@@ -110,13 +110,10 @@ class DiceConvention(TableConvention):
         return super().from_statistics(s)
 
     def table_factors(self, batch: Batch) -> Tensor | None:
-        if batch.num_classes - self.first_included(batch) == 1:
+        alone = batch.num_classes - self.first_included(batch) == 1
+        if alone and self.class_weight is not None:
             # MONAI's Dice does not weigh a class that is alone
-            return (
-                torch.arange(batch.num_classes, device=batch.logits.device)
-                .ge(self.first_included(batch))
-                .to(batch.logits.dtype)
-            )
+            return self.included(batch)
         return super().table_factors(batch)
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from metriseg.functional.power import guarded_power
+from metriseg.reduction import beside_classes
 
 __all__ = [
     "asymmetric_focal",
@@ -66,7 +67,7 @@ def focal(
     if alpha is None:
         return expected_over_target(term, target)
     if isinstance(alpha, Tensor):
-        return expected_over_target(_beside(alpha, term) * term, target)
+        return expected_over_target(beside_classes(alpha, term) * term, target)
     on_background = (1 - alpha) * expected_over_target(term[:, :1], target[:, :1])
     return on_background + alpha * expected_over_target(term[:, 1:], target[:, 1:])
 
@@ -107,7 +108,7 @@ def binary_focal(
     on_positive: float | Tensor = 1.0
     on_negative = 1.0
     if isinstance(alpha, Tensor):
-        on_positive = _beside(alpha, log_probabilities)
+        on_positive = beside_classes(alpha, log_probabilities)
     elif alpha is not None:
         on_positive, on_negative = alpha, 1 - alpha
     if not target.is_floating_point():
@@ -168,7 +169,7 @@ def powered_cross_entropy(
     if not target.is_floating_point():
         entropy = cross_entropy(log_probabilities, target)
         return label_weight[target] * guarded_power(_exact(entropy, log_probabilities), gamma)
-    weight = label_weight.view(-1, *(1,) * (target.ndim - 2))
+    weight = beside_classes(label_weight, target)
     entropies = _exact(-log_probabilities, log_probabilities)
     return expected_over_target(weight * guarded_power(entropies, gamma), target)
 
@@ -184,7 +185,7 @@ def binary_powered_cross_entropy(
 
     :func:`powered_cross_entropy` of yes-or-no questions; ``label_weights`` are v, w of shape (C,).
     """
-    on_yes, on_no = (w.view(-1, *(1,) * (log_probabilities.ndim - 2)) for w in label_weights)
+    on_yes, on_no = (beside_classes(w, log_probabilities) for w in label_weights)
     if not target.is_floating_point():
         yes = _is_class(target, log_probabilities)
         entropy = -torch.where(yes, log_probabilities, log_complements)
@@ -270,11 +271,6 @@ def _focal_term(log_p: Tensor, gamma: float) -> Tensor:
     if gamma == 0:
         return -log_p
     return -guarded_power(-torch.expm1(log_p), gamma) * log_p
-
-
-def _beside(numbers: Tensor, values: Tensor) -> Tensor:
-    """``(C,)`` in a shape that multiplies ``(N, C, *S)``."""
-    return numbers.view(-1, *(1,) * (values.ndim - 2))
 
 
 def _is_class(target: Tensor, values: Tensor) -> Tensor:

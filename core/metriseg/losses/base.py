@@ -307,9 +307,10 @@ class SegmentationLoss(nn.Module, abc.ABC):
 
     def label_weight(self, batch: Batch) -> Tensor | None:
         """``(N, *S)``: of two weights and one channel, the first for label 0, the second for 1."""
+        if batch.num_classes > 1 or not self.labels_have_weights:
+            return None
         weight = self.numbers("class_weight", batch.logits)
-        alone = batch.num_classes == 1 and self.labels_have_weights
-        if weight is None or not alone or weight.numel() != 2:
+        if weight is None or weight.numel() != 2:
             return None
         return torch.lerp(weight[0], weight[1], batch.target[:, 0])
 
