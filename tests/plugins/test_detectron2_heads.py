@@ -461,15 +461,18 @@ def shipped_config(*overrides):
 )
 def test_a_whole_model_has_the_stock_keys_and_trains_a_step(architecture, expected):
     """Weights of the stock model load strictly, and every loss is there."""
-    cfg = shipped_config(
-        "MODEL.META_ARCHITECTURE",
-        architecture,
+    semantic = (
         "MODEL.SEM_SEG_HEAD.NAME",
         "MetrisegSemSegFPNHead",
         "MODEL.SEM_SEG_HEAD.NUM_CLASSES",
         "3",
         "MODEL.SEM_SEG_HEAD.LOSSES",
         "[{'NAME': 'DiceLoss'}, {'NAME': 'FocalLoss', 'LOSS_WEIGHT': 0.5}]",
+    )
+    cfg = shipped_config(
+        "MODEL.META_ARCHITECTURE",
+        architecture,
+        *(semantic if architecture == "PanopticFPN" else ()),
     )
     model = build_model(cfg)
     stock = build_model(plugin.strip_metriseg_config(cfg))

@@ -210,6 +210,7 @@ def test_losses_beside_a_stock_head_are_refused(cfg):
     with pytest.raises(ValueError, match=r"SEM_SEG_HEAD\.NAME: SemSegFPNHead .* MetrisegSemSeg"):
         plugin.check_metriseg_config(cfg)
     cfg.MODEL.SEM_SEG_HEAD.NAME = "MetrisegSemSegFPNHead"
+    cfg.MODEL.META_ARCHITECTURE = "SemanticSegmentor"
     plugin.check_metriseg_config(cfg)
 
 
