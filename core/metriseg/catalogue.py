@@ -7,7 +7,7 @@ by this list: a new loss gets all of them by standing here.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -480,6 +480,7 @@ def parts_of(loss: SegmentationLoss) -> list[tuple[SegmentationLoss, Entry | Non
     :class:`~metriseg.CompoundLoss` is its own only part.
     """
     if isinstance(loss, losses.CompoundLoss):
-        return [part for term in loss.terms for part in parts_of(term)]
+        terms: Iterable[Any] = loss.terms
+        return [part for term in terms for part in parts_of(term)]
     names = (kind.__name__ for kind in type(loss).__mro__)
     return [(loss, next((CATALOGUE[name] for name in names if name in CATALOGUE), None))]

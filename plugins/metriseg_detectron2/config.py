@@ -167,20 +167,45 @@ def _check_model(model: CfgNode) -> None:
                 )
             if node not in ARCHITECTURES.get(architecture, HEADS):
                 raise ValueError(
-                    f"MODEL.{node}.{key}: MODEL.META_ARCHITECTURE {architecture} builds no such head"
+                    f"MODEL.{node}.{key}: META_ARCHITECTURE {architecture} builds no such head"
                 )
             if node == "ROI_MASK_HEAD" and not model["MASK_ON"]:
                 raise ValueError(
                     f"MODEL.{node}.{key}: no mask head is built where MODEL.MASK_ON is False"
                 )
-    roi_heads = model["ROI_HEADS"]["NAME"]
+    _check_company(model)
+
+
+def _check_company(model: CfgNode) -> None:
+    """Refuse a head of ours where the rest of the model asks for another."""
+    architecture, pooler = model["META_ARCHITECTURE"], model["ROI_MASK_HEAD"]["POOLER_TYPE"]
+    semantic, masks = model["SEM_SEG_HEAD"]["NAME"], model["ROI_MASK_HEAD"]["NAME"]
+    if model["ROI_HEADS"]["NAME"] == "PointRendROIHeads" and masks in HEADS["ROI_MASK_HEAD"]:
+        raise ValueError(
+            "MODEL.ROI_HEADS.NAME: PointRendROIHeads takes Detectron2's own mask head alone: say"
+            " MetrisegPointRendROIHeads"
+        )
+    if masks == "MetrisegMaskRCNNConvUpsampleHead" and not pooler and model["MASK_ON"]:
+        raise ValueError(
+            f"MODEL.ROI_MASK_HEAD.NAME: {masks} needs a POOLER_TYPE, and PointRend has none: say"
+            " MetrisegPointRendMaskHead"
+        )
+    if semantic not in HEADS["SEM_SEG_HEAD"]:
+        return
+    fitting = "MetrisegPanopticDeepLabSemSegHead"
+    if architecture == "PanopticDeepLab" and semantic != fitting:
+        raise ValueError(
+            f"MODEL.SEM_SEG_HEAD.NAME: {semantic} is no head of PanopticDeepLab: say {fitting}"
+        )
+    # DeepLab's keys, and features that no feature pyramid made
     if (
-        roi_heads == "PointRendROIHeads"
-        and model["ROI_MASK_HEAD"]["NAME"] in HEADS["ROI_MASK_HEAD"]
+        HEADS["SEM_SEG_HEAD"][semantic].stock == "SemSegFPNHead"
+        and "ASPP_CHANNELS" in model["SEM_SEG_HEAD"]
+        and any(name.startswith("res") for name in model["SEM_SEG_HEAD"]["IN_FEATURES"])
     ):
         raise ValueError(
-            f"MODEL.ROI_HEADS.NAME: {roi_heads} takes Detectron2's own mask head alone: say"
-            " MetrisegPointRendROIHeads"
+            f"MODEL.SEM_SEG_HEAD.NAME: {semantic} would replace DeepLab's decoder: say"
+            " MetrisegDeepLabV3Head or MetrisegDeepLabV3PlusHead"
         )
 
 
