@@ -164,7 +164,10 @@ regions of that category: the mean over regions becomes a weighted mean, or, for
         weight = self.category_weight.to(batch.logits)[batch.maps[CATEGORY]]
         if not (isinstance(self, TableLoss) and getattr(self, "per_image", True)):
             # the given statistics know nothing of these weights
-            everywhere = weight[:, None, None].expand_as(batch.logits[:, 0])
+            everywhere = weight.view(-1, *(1,) * (batch.logits.ndim - 2))
+            everywhere = everywhere.expand_as(batch.logits[:, 0])
+            if batch.weight is not None:
+                everywhere = everywhere * batch.weight
             weighted = dataclasses.replace(batch, weight=everywhere)
             return super().value(weighted, reduction=reduction)
         regions = super().value(batch, reduction="none", statistics=statistics)[:, 0]

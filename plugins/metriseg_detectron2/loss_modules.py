@@ -25,6 +25,7 @@ class LossModules(nn.ModuleList):
         activation: for losses that were given none.
         smooth: for losses that were given none; None leaves them their own.
         num_categories: of a mask head; the regions' category is then the map ``CATEGORY``.
+        points: whether the logits are of sampled points ``(N, C, P)``, which have no neighbours.
 
     Raises:
         ValueError: for anything else than a loss of this plugin, and for a loss that can't work
@@ -40,6 +41,7 @@ class LossModules(nn.ModuleList):
         activation: str,
         smooth: float | None,
         num_categories: int | None = None,
+        points: bool = False,
     ) -> None:
         super().__init__()
         losses = list(losses)
@@ -54,7 +56,7 @@ class LossModules(nn.ModuleList):
                 loss.settle(
                     activation=activation, smooth=smooth, log_as=key, categories=num_categories
                 )
-                _rehearse(loss, num_channels, num_categories is not None)
+                _rehearse(loss, num_channels, num_categories is not None, points)
             except ValueError as error:
                 raise ValueError(f"{loss.name} doesn't fit the head's {stem}: {error}") from error
             self.append(loss)
@@ -86,16 +88,19 @@ def _keys(stem: str, losses: list[SegmentationLoss]) -> list[str]:
     return keys
 
 
-def _rehearse(loss: SegmentationLoss, num_channels: int, of_regions: bool) -> None:
+def _rehearse(
+    loss: SegmentationLoss, num_channels: int, of_regions: bool, points: bool = False
+) -> None:
     """Compute the loss once, of nothing much: what doesn't fit complains now, not in training."""
     loss = copy.deepcopy(loss)
     for part in loss.modules():
         if getattr(part, "sync", False):
             part.sync = False  # ranks may build their models at different times
-    logits = torch.zeros(1, num_channels, 1, 1)
+    space = (4,) if points else (1, 1)
+    logits = torch.zeros(1, num_channels, *space)
     with torch.no_grad(), EventStorage():
         if of_regions:
             category = torch.zeros(1, dtype=torch.int64)
             loss(logits, torch.zeros_like(logits), maps={CATEGORY: category})
         else:
-            loss(logits, torch.zeros(1, 1, 1, dtype=torch.int64))
+            loss(logits, torch.zeros(1, *space, dtype=torch.int64))
