@@ -24,13 +24,17 @@ else:
 
     if TYPE_CHECKING:
         from metriseg_detectron2.config import *
+        from metriseg_detectron2.criterion import *
         from metriseg_detectron2.evaluator import *
         from metriseg_detectron2.heads import *
         from metriseg_detectron2.losses import *
         from metriseg_detectron2.partition_evaluator import *
         from metriseg_detectron2.segmentor import *
     else:
-        _HOMES = ("losses", "config", "heads", "segmentor", "evaluator", "partition_evaluator")
+        _HOMES = (
+            *("losses", "config", "heads", "segmentor", "criterion"),
+            *("evaluator", "partition_evaluator"),
+        )
         for _home in _HOMES:
             # they register what they define
             import_module(f"{__name__}.{_home}")

@@ -91,10 +91,10 @@ def build_losses(entries: Sequence[Any], where: str = "LOSSES") -> list[Segmenta
     """
     if not isinstance(entries, (list, tuple)):
         raise ValueError(f"{where} must be a list of mappings with NAME, got {entries!r}")
-    return [_build_loss(entry, f"{where}[{i}]") for i, entry in enumerate(entries)]
+    return [build_loss(entry, f"{where}[{i}]") for i, entry in enumerate(entries)]
 
 
-def _build_loss(entry: Any, where: str) -> SegmentationLoss:
+def build_loss(entry: Any, where: str) -> SegmentationLoss:
     if not isinstance(entry, Mapping) or not isinstance(entry.get("NAME"), str):
         raise ValueError(
             f"{where} must be a mapping with NAME, such as {{NAME: DiceLoss, LOSS_WEIGHT: 1.0}},"
