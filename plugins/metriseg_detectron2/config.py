@@ -10,7 +10,8 @@ from typing import Any, get_args
 from detectron2.config import CfgNode
 
 from metriseg import SegmentationLoss, UnknownArgumentError
-from metriseg_detectron2.losses import LOSS_REGISTRY, UNSUPPORTED
+from metriseg_detectron2.convention import Detectron2Convention
+from metriseg_detectron2.losses import HOW_TO_REGISTER, LOSS_REGISTRY, UNSUPPORTED
 from metriseg_detectron2.yaml_messages import in_yaml, typed_words
 
 __all__ = ["add_metriseg_config", "check_metriseg_config", "strip_metriseg_config"]
@@ -123,7 +124,13 @@ def build_loss(entry: Any, where: str) -> SegmentationLoss:
 
 def _find_loss(name: str, where: str) -> type[SegmentationLoss]:
     if name in LOSS_REGISTRY:
-        return LOSS_REGISTRY.get(name)
+        loss = LOSS_REGISTRY.get(name)
+        if not (isinstance(loss, type) and issubclass(loss, Detectron2Convention)):
+            raise ValueError(
+                f"{where}.NAME: {name} is registered, but not bound for Detectron2: it must be"
+                f" {HOW_TO_REGISTER}"
+            )
+        return loss
     if name in UNSUPPORTED:
         raise ValueError(f"{where}.NAME: {name} is not offered in Detectron2: {UNSUPPORTED[name]}")
     names = [known for known, _ in LOSS_REGISTRY]

@@ -31,8 +31,10 @@ def in_yaml(message: str, words: Collection[str]) -> str:
     words = {*words, *COMMON_WORDS}
 
     def key(match: re.Match[str]) -> str:
-        word: str = match["word"]
-        return match[0].replace(word, word.upper()) if word in words else match[0]
+        start, end = (place - match.start() for place in match.span("word"))
+        found: str = match[0]
+        known = found[start:end] in words
+        return found[:start] + found[start:end].upper() + found[end:] if known else found
 
     def upper(match: re.Match[str]) -> str:
         return match[0].upper()

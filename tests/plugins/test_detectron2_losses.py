@@ -4,7 +4,9 @@ import copy
 import inspect
 import pickle
 import re
+import sys
 import textwrap
+from typing import Unpack
 
 import pytest
 
@@ -14,11 +16,13 @@ import torch
 import yaml
 from detectron2.config import LazyCall as L
 from detectron2.config import LazyConfig, get_cfg, instantiate
+from detectron2.utils.events import EventStorage
 from omegaconf import OmegaConf
 
 import metriseg
 import metriseg_detectron2 as plugin
 from metriseg.losses.schedules import LinearSchedule
+from metriseg.options import LossOptions
 from metriseg_detectron2 import losses
 from metriseg_detectron2.config import build_losses
 
@@ -339,10 +343,14 @@ def test_lazy_configs_save_load_and_override(tmp_path):
     assert (loss.terms[0].fn_weight, loss.weights, loss.loss_weight) == (0.9, [1.0, 0.5], 2.0)
 
 
-def test_a_loss_of_ones_own_is_found_by_name(monkeypatch):
+@pytest.fixture
+def _registry_restored(monkeypatch):
     monkeypatch.setattr(plugin.LOSS_REGISTRY, "_obj_map", dict(plugin.LOSS_REGISTRY))
 
-    @plugin.LOSS_REGISTRY.register()
+
+@pytest.mark.usefixtures("_registry_restored")
+def test_a_loss_of_the_table_may_be_changed():
+    @plugin.register_loss
     class GentleDiceLoss(plugin.DiceLoss):
         """Dice at half its weight."""
 
@@ -357,3 +365,68 @@ def test_terms_keep_their_own_reduction() -> None:
     mean = plugin.CrossEntropyLoss()
     both = plugin.CompoundLoss([plugin.CrossEntropyLoss(reduction="sum"), mean])
     torch.testing.assert_close(both(logits, target), 21 * mean(logits, target))
+
+
+class Miss(metriseg.PixelLoss):
+    """(1 - p)^power of the truth: a loss of one's own, of the core's family."""
+
+    def __init__(self, power=2.0, *, scale: float = 1.0, **options: Unpack[LossOptions]):
+        super().__init__(**options)
+        self.power, self.scale = power, scale
+
+    def evaluate(self, batch):
+        return self.at_target(
+            lambda t: self.scale * ((1 - batch.probabilities) ** self.power * t).sum(1), batch
+        )
+
+
+@pytest.mark.usefixtures("_registry_restored")
+def test_a_loss_of_ones_own_is_bound(monkeypatch):
+    """With Detectron2's words beside its own, numbers written as text, and pickled by its name."""
+    bound = plugin.register_loss(Miss)
+    monkeypatch.setattr(sys.modules[__name__], "Miss", bound)
+    (loss,) = build_losses(
+        [
+            {
+                "NAME": "Miss",
+                "POWER": "1e0",
+                "SCALE": "5e-1",
+                "ACTIVATION": "sigmoid",
+                "LOSS_WEIGHT": 3,
+            }
+        ]
+    )
+    assert (type(loss), loss.power, loss.scale) == (bound, 1.0, 0.5)
+    assert type(pickle.loads(pickle.dumps(loss))) is bound
+    logits = torch.zeros(1, 1, 2, 2)
+    assert loss(logits, torch.ones(1, 2, 2).long()).item() == pytest.approx(3 * 0.5 * 0.5)
+    with pytest.raises(ValueError, match=r"Miss has no key 'POWR': did you mean 'POWER'"):
+        build_losses([{"NAME": "Miss", "POWR": 1}])
+
+
+@pytest.mark.usefixtures("_registry_restored")
+def test_a_compound_of_ones_own_logs_its_terms():
+    @plugin.register_loss
+    class Both(metriseg.CompoundLoss):
+        """Two terms."""
+
+    terms = [{"NAME": "DiceLoss"}, {"NAME": "CrossEntropyLoss"}]
+    (loss,) = build_losses([{"NAME": "Both", "TERMS": terms}])
+    loss.settle(activation="sigmoid", smooth=1.0, log_as="loss_mask")
+    with EventStorage() as storage:
+        loss(torch.zeros(1, 1, 2, 2), torch.ones(1, 2, 2).long())
+    assert storage.latest().keys() == {"loss_mask/dice", "loss_mask/cross_entropy"}
+
+
+@pytest.mark.usefixtures("_registry_restored")
+def test_what_is_no_loss_for_detectron2_says_how_it_becomes_one():
+    """Whether it is registered past the decorator, or offered to it."""
+    plugin.LOSS_REGISTRY.register(torch.nn.BCELoss)
+    plugin.LOSS_REGISTRY.register(Miss)
+    for name in ("BCELoss", "Miss"):
+        with pytest.raises(ValueError, match=rf"{name} is regis.*SegmentationLoss.*@metriseg_det"):
+            build_losses([{"NAME": name}])
+    with pytest.raises(ValueError, match=r"loss must be a subclass of metriseg.*got <class"):
+        plugin.register_loss(torch.nn.BCELoss)
+    with pytest.raises(ValueError, match="there is a loss 'DiceLoss' already"):
+        plugin.register_loss(metriseg.DiceLoss)
