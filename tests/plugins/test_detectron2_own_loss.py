@@ -21,7 +21,7 @@ SCRIPT = Path.home() / ".cache/metriseg/detectron2/tools/train_net.py"
 
 def snippet():
     """The module that the page shows."""
-    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    blocks = re.findall(r"```py\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     (block,) = (block for block in blocks if "@register_loss" in block)
     return block
 
@@ -39,7 +39,7 @@ def test_a_loss_of_ones_own_trains(script, tmp_path):
     (tmp_path / "my_losses.py").write_text(snippet(), encoding="utf-8")
     path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
     short = ["SOLVER.MAX_ITER", 2, "SOLVER.IMS_PER_BATCH", 2, "TEST.EVAL_PERIOD", 0]
-    losses = "[{'NAME': 'OchiaiLoss', 'SMOOTH': '1e-1', 'LOSS_WEIGHT': 2.0}]"
+    losses = "[{'NAME': 'Ochiai', 'SMOOTH': '1e-1', 'LOSS_WEIGHT': 2.0}]"
     command = [*script, "--config-file", YAML, *short, "MODEL.ROI_MASK_HEAD.LOSSES", losses]
     finished = subprocess.run(
         [sys.executable, *map(str, command)],
