@@ -276,9 +276,10 @@ def _matched(
         own = target["masks"][true].to(logits)
         margin = (0, width - own.shape[-1], 0, height - own.shape[-2])
         masks.append(nnf.pad(own, margin))
-        insides.append(nnf.pad(torch.ones_like(own, dtype=torch.bool), margin))
+        if len(set(sizes)) > 1:
+            insides.append(nnf.pad(torch.ones_like(own, dtype=torch.bool), margin))
         categories.append(target["labels"][true].to(logits.device))
-    valid = torch.cat(insides) if len(set(sizes)) > 1 else None
+    valid = torch.cat(insides) if insides else None
     return _Masks(logits, torch.cat(masks), valid, torch.cat(categories))
 
 
