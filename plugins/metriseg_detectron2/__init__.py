@@ -24,6 +24,7 @@ else:
 
     if TYPE_CHECKING:
         from metriseg_detectron2.config import *
+        from metriseg_detectron2.criterion import *
         from metriseg_detectron2.deeplab import *
         from metriseg_detectron2.evaluator import *
         from metriseg_detectron2.heads import *
@@ -44,6 +45,7 @@ else:
             "lazy",
             "mapper",
             "segmentor",
+            "criterion",
             "evaluator",
             "partition_evaluator",
         ]

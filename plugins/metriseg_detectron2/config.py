@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
@@ -10,8 +11,10 @@ from detectron2.config import CfgNode
 from detectron2.modeling import ROI_MASK_HEAD_REGISTRY, SEM_SEG_HEADS_REGISTRY
 
 from metriseg import SegmentationLoss, UnknownArgumentError
-from metriseg_detectron2.losses import LOSS_REGISTRY, UNSUPPORTED
+from metriseg_detectron2.convention import Detectron2Convention
+from metriseg_detectron2.losses import HOW_TO_REGISTER, LOSS_REGISTRY, UNSUPPORTED
 from metriseg_detectron2.projects import refuse_without_project
+from metriseg_detectron2.yaml_messages import in_yaml, typed_words
 
 __all__ = ["add_metriseg_config", "check_metriseg_config", "strip_metriseg_config"]
 
@@ -245,49 +248,64 @@ def build_losses(entries: Sequence[Any], where: str = "LOSSES") -> list[Segmenta
     """
     if not isinstance(entries, (list, tuple)):
         raise ValueError(f"{where} must be a list of mappings with NAME, got {entries!r}")
-    return [_build_loss(entry, f"{where}[{i}]") for i, entry in enumerate(entries)]
+    return [build_loss(entry, f"{where}[{i}]") for i, entry in enumerate(entries)]
 
 
-def _build_loss(entry: Any, where: str) -> SegmentationLoss:
+def build_loss(entry: Any, where: str) -> SegmentationLoss:
     if not isinstance(entry, Mapping) or not isinstance(entry.get("NAME"), str):
         raise ValueError(
             f"{where} must be a mapping with NAME, such as {{NAME: DiceLoss, LOSS_WEIGHT: 1.0}},"
             f" got {entry!r}"
         )
     loss = _find_loss(entry["NAME"], where)
-    hints = loss.hints()
+    words, hints = _words(loss), loss.hints()
     arguments = {}
     for key, value in entry.items():
         if key == "NAME":
             continue
-        word = _word(loss, key, hints, where)
+        word = _word(loss, key, words, where)
         if word == "terms":
             arguments[word] = build_losses(value, f"{where}.{key}")
         else:
             value = _lower_case(value)
-            arguments[word] = _numbers(value) if _takes_numbers(hints[word]) else value
+            arguments[word] = _numbers(value) if _takes_numbers(hints.get(word, Any)) else value
     try:
         return loss(**arguments)
     except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error
+        message = in_yaml(str(error), {*words, *typed_words(entry)})
+        raise ValueError(f"{where}: {message}") from error
 
 
 def _find_loss(name: str, where: str) -> type[SegmentationLoss]:
     if name in LOSS_REGISTRY:
-        return LOSS_REGISTRY.get(name)
+        loss = LOSS_REGISTRY.get(name)
+        if not (isinstance(loss, type) and issubclass(loss, Detectron2Convention)):
+            raise ValueError(
+                f"{where}.NAME: {name} is registered, but not bound for Detectron2: it must be"
+                f" {HOW_TO_REGISTER}"
+            )
+        return loss
     if name in UNSUPPORTED:
         raise ValueError(f"{where}.NAME: {name} is not offered in Detectron2: {UNSUPPORTED[name]}")
     names = [known for known, _ in LOSS_REGISTRY]
     raise ValueError(f"{where}.NAME: there is no loss {name!r}{_nearest(name, names)}")
 
 
-def _word(loss: type[SegmentationLoss], key: Any, words: Mapping[str, Any], where: str) -> str:
+def _words(loss: type[SegmentationLoss]) -> list[str]:
+    """The constructor's words, with all that it passes on."""
+    found = inspect.signature(loss).parameters.values()
+    own = [word.name for word in found if word.kind is not inspect.Parameter.VAR_KEYWORD]
+    passed_on = [] if len(own) == len(found) else loss.hints()
+    return list(dict.fromkeys([*own, *passed_on]))
+
+
+def _word(loss: type[SegmentationLoss], key: Any, words: Sequence[str], where: str) -> str:
     """The constructor's word for a key; the config's keys are upper case."""
     keys = {word.upper(): word for word in words}
     if key in keys:
         return keys[key]
     hint = loss.synonyms.get(str(key).lower())
-    explanation = f": {hint}" if hint else _nearest(str(key).upper(), list(keys))
+    explanation = f": {in_yaml(hint, words)}" if hint else _nearest(str(key).upper(), list(keys))
     raise UnknownArgumentError(f"{where}: {loss.__name__} has no key {key!r}{explanation}")
 
 

@@ -155,7 +155,7 @@ def test_yaml_round_trip(tmp_path):
     ("segments", "message"),
     [
         ({"TYPE": "KernelSegment"}, r"LOSSES\[0\].*did you mean 'KernelSegments'"),
-        ({"TYPE": "KernelSegments", "FREQUENCY": 3}, r"LOSSES\[0\].*frequencies"),
+        ({"TYPE": "KernelSegments", "FREQUENCY": 3}, r"LOSSES\[0\].*FREQUENCIES"),
     ],
 )
 def test_unknown_words_are_refused(segments, message):

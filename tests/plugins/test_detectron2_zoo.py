@@ -1,6 +1,11 @@
 """Configs that ship with Detectron2 move over: another loss by the documented lines."""
 
 import importlib
+import json
+import os
+import re
+import shlex
+import subprocess
 import sys
 import types
 from pathlib import Path
@@ -498,3 +503,120 @@ def test_crowds_are_told_to_the_segmentor():
     expected[0:2, 6:8] = expected[5:7, 1:3] = True
     assert torch.equal(record["crowds"], expected)
     assert len(record["instances"]) == 1
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "detectron2.md"
+SCRIPTS = PROJECTS_FOLDER.parent
+
+#: A quick end, on the CPU and on our data.
+SHORT_LAZY = """
+train.update(device="cpu", init_checkpoint="", max_iter=2, output_dir="out")
+dataloader.train.update(num_workers=0, total_batch_size=2)
+dataloader.train.dataset.names = "metriseg_shapes_val"
+dataloader.train.mapper.update(instance_mask_format="bitmask", augmentations=[])
+del dataloader.evaluator  # Detectron2's own wants COCO
+model.backbone.bottom_up.stages.depth = 18
+del model.backbone.bottom_up.stages.stride_in_1x1
+model.backbone.bottom_up.update(freeze_at=0)
+model.backbone.bottom_up.stages.norm = model.backbone.bottom_up.stem.norm = "BN"
+model.roi_heads.update(num_classes=5, batch_size_per_image=8)
+model.sem_seg_head.update(num_classes=6, conv_dims=16, norm="")
+model.proposal_generator.update(
+    pre_nms_topk=(20, 20), post_nms_topk=(10, 10), batch_size_per_image=16
+)
+"""
+
+
+def run(folder, *command, fails=False):
+    """A script of Detectron2 with our environment module: all that it wrote."""
+    script = SCRIPTS / command[0]
+    if not script.is_file():
+        pytest.skip(f"Detectron2's {command[0]} is not in its wheel: a checkout in {SCRIPTS}")
+    finished = subprocess.run(
+        [sys.executable, str(script), *map(str, command[1:])],
+        cwd=folder,
+        env={
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "DETECTRON2_ENV_MODULE": "metriseg_detectron2.env",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    written = finished.stdout + finished.stderr
+    assert (finished.returncode != 0) == fails, written[-4000:]
+    return written
+
+
+def logged(folder):
+    (metrics,) = Path(folder).glob("**/metrics.json")
+    return {key for line in metrics.read_text().splitlines() for key in json.loads(line)}
+
+
+def section(title):
+    """A section of the page, and the code in it by language."""
+    text = PAGE.read_text().split(f"## {title}\n")[1].split("\n## ")[0]
+    blocks = re.findall(r"```(\w+)\n(.*?)```", text, flags=re.S)
+    return text, dict(blocks)
+
+
+def test_the_lazy_lines_of_the_page_train(tmp_path):
+    """As printed, on the zoo's panoptic FPN, under Detectron2's script."""
+    _, code = section("In a LazyConfig")
+    learnt, _ = section("What a loss learns")
+    decay = re.search(r"`(optimizer\.params\.overrides=[^`]*)`", learnt).group(1)
+    file = tmp_path / "mine.py"
+    file.write_text(f"{code['py']}{decay}\n{SHORT_LAZY}")
+    run(tmp_path, "tools/lazyconfig_train_net.py", "--config-file", file)
+    expected = {"loss_mask", "loss_sem_seg_dice", "loss_sem_seg_cross_entropy"}
+    assert expected <= logged(tmp_path)
+    # from the command line, in place of what the file says
+    words = shlex.split(code["bash"].replace("\\\n", " "))
+    words = [word.replace("fn_weight:0.7", "fn_weight:0.6") for word in words]
+    (tmp_path / "out").rename(tmp_path / "before")
+    run(tmp_path, "tools/lazyconfig_train_net.py", "--config-file", file, *words)
+    dumped = (tmp_path / "out" / "config.yaml").read_text()
+    assert "fn_weight: 0.6" in dumped
+    assert "fn_weight: 0.7" not in dumped
+
+
+def test_detectron2s_script_refuses_losses_that_a_head_ignores(tmp_path):
+    """It trained and logged the stock loss, whatever the list said."""
+    written = run(
+        tmp_path,
+        "tools/train_net.py",
+        "--config-file",
+        model_zoo.get_config_file("COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_1x.yaml"),
+        *("MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", "", "DATASETS.TRAIN", "('metriseg_shapes_val',)"),
+        *("MODEL.ROI_MASK_HEAD.LOSSES", "[{'NAME': 'NoSuchLoss'}]"),
+        fails=True,
+    )
+    assert "MaskRCNNConvUpsampleHead ignores MODEL.ROI_MASK_HEAD.LOSSES: say Metriseg" in written
+
+
+def test_a_projects_own_script_trains(tmp_path):
+    """PointRend's, which declares its keys over ours."""
+    project, path, lines, expected = ZOO["PointRend"]
+    small = SMALL.replace("metriseg_zoo", "metriseg_shapes_val").replace("VERSION: 2\n", "")
+    (tmp_path / "base.yaml").write_text(
+        f'_BASE_: "{zoo_file(project, path)}"\nMODEL:{lines}VERSION: 2\n'
+    )
+    (tmp_path / "mine.yaml").write_text(f"_BASE_: base.yaml\n{small}OUTPUT_DIR: out\nVERSION: 2\n")
+    few = ("MODEL.POINT_HEAD.NUM_CLASSES", 5, "MODEL.POINT_HEAD.FC_DIM", 16)
+    script = "projects/PointRend/train_net.py"
+    run(tmp_path, script, "--config-file", tmp_path / "mine.yaml", *few)
+    assert expected <= logged(tmp_path)
+
+
+def test_the_page_names_every_head():
+    """Each with the stock head that it replaces and what it reads."""
+    text, _ = section("Which head")
+    cells = [
+        tuple(re.findall(r"`(\w+)`", line)) for line in text.splitlines() if "`Metriseg" in line
+    ]
+    rows = {names[1]: (names[0], names[2:]) for names in cells if len(names) > 2}
+    for heads in HEADS.values():
+        for ours, head in heads.items():
+            assert rows[ours] == (head.stock, head.keys)
