@@ -270,10 +270,12 @@ def build_loss(entry: Any, where: str) -> SegmentationLoss:
             value = _lower_case(value)
             arguments[word] = _numbers(value) if _takes_numbers(hints.get(word, Any)) else value
     try:
-        return loss(**arguments)
+        built = loss(**arguments)
     except ValueError as error:
         message = in_yaml(str(error), {*words, *typed_words(entry)})
         raise ValueError(f"{where}: {message}") from error
+    built.place = where
+    return built
 
 
 def _find_loss(name: str, where: str) -> type[SegmentationLoss]:

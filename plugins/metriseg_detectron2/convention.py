@@ -88,6 +88,8 @@ regions of that category: the mean over regions becomes a weighted mean, or, for
     #: What a mask head says beside what a loader may.
     map_names: ClassVar[tuple[str, ...]] = (CATEGORY,)
 
+    #: Where in a YAML config the loss stands; empty where it was built in Python.
+    place: str = ""
     loss_weight: float
     #: ``(K,)``: set by a mask head, in place of ``class_weight``.
     category_weight: Tensor | None

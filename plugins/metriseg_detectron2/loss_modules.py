@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from metriseg import SegmentationLoss
 from metriseg.catalogue import Entry, parts_of
 from metriseg_detectron2.convention import CATEGORY, Detectron2Convention, Seen
+from metriseg_detectron2.yaml_messages import in_yaml
 
 
 class LossModules(nn.ModuleList):
@@ -48,8 +49,11 @@ class LossModules(nn.ModuleList):
                     _refuse_neighbours(parts)
                 _rehearse(loss, seen)
             except ValueError as error:
+                place, message = "", str(error)
+                if loss.place:
+                    place, message = f"{loss.place}: ", in_yaml(message, loss.arguments())
                 raise ValueError(
-                    f"{loss.name} doesn't fit the head's {seen.stem}: {error}"
+                    f"{place}{loss.name} doesn't fit the head's {seen.stem}: {message}"
                 ) from error
             self.append(loss)
 

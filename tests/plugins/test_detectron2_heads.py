@@ -299,6 +299,11 @@ def test_class_weights_know_the_category_of_class_agnostic_masks(name):
 def test_class_agnostic_masks_do_not_tell_the_number_of_categories():
     with pytest.raises(ValueError, match="say num_categories"):
         mask_head(plugin.DiceLoss(class_weight=[1.0, 2.0, 1.0, 1.0]), num_classes=1)
+    few = shipped_config(
+        "MODEL.ROI_MASK_HEAD.LOSSES", "[{'NAME': 'DiceLoss', 'CLASS_WEIGHT': [1, 2]}]"
+    )
+    with pytest.raises(ValueError, match=r"ROI_MASK_HEAD.LOSSES\[0\]: .* CLASS_WEIGHT must .* 10"):
+        build_model(few)
     weights = "[{'NAME': 'DiceLoss', 'CLASS_WEIGHT': [1, 1, 1, 1, 1, 2, 1, 1, 1, 1]}]"
     cfg = shipped_config("MODEL.ROI_MASK_HEAD.LOSSES", weights)
     assert cfg.MODEL.ROI_MASK_HEAD.CLS_AGNOSTIC_MASK
