@@ -4,7 +4,7 @@ python -m metriseg_detectron2.which_loss [--output PAGE.md] [--losses NAME …] 
 
 Every loss is asked whether it fits Detectron2's heads. In the shipped configs of a Mask R-CNN and
 of a semantic network it then gets the ``LOSS_WEIGHT`` at which its gradient is as long as that of
-the stock loss, in a network that the stock loss has trained, and trains one from the start.
+the stock loss, in a network that the stock loss has trained, and trains this network further.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ TRIALS = {
 
 
 class Measured(NamedTuple):
-    """A loss in a head: its value at the start, the weight that it got, and how well it did."""
+    """A loss in a head: its value at the start, the weight that it got, and where it led."""
 
     start: float
     weight: float
@@ -166,12 +166,15 @@ class Bench:
 
     Args:
         trial: the head.
-        iterations: of every training.
+        iterations: of every training; that of the stock loss, from which all go on, has twice as
+            many.
     """
 
     def __init__(self, trial: Trial, iterations: int) -> None:
         self.trial, self.iterations = trial, iterations
-        self.stock_score, self.weights = self.trained([])
+        self.weights: Mapping[str, Tensor] | None = None
+        self.common_score, self.weights = self.trained([], 2 * iterations)
+        self.stock_score, _ = self.trained([], iterations)
         self.stock_start, _ = self.seen([], None)
         _, self.stock_length = self.seen([], self.weights)
 
@@ -180,7 +183,9 @@ class Bench:
         start, _ = self.seen([loss], None)
         _, length = self.seen([loss], self.weights)
         weight = rounded(self.stock_length / length) if length > 0 else 1.0
-        return Measured(start, weight, self.trained([{**loss, "LOSS_WEIGHT": weight}])[0])
+        return Measured(
+            start, weight, self.trained([{**loss, "LOSS_WEIGHT": weight}], self.iterations)[0]
+        )
 
     def seen(
         self, losses: list[dict[str, Any]], weights: Mapping[str, Tensor] | None
@@ -207,15 +212,22 @@ class Bench:
             lengths.append(gradient.norm().item())
         return sum(values) / BATCHES, sum(lengths) / BATCHES
 
-    def trained(self, losses: list[dict[str, Any]]) -> tuple[float, Mapping[str, Tensor]]:
-        """The score after a training, NaN where it failed, and the weights."""
-        cfg = self.trial.read(losses, self.iterations)
+    def trained(
+        self, losses: list[dict[str, Any]], iterations: int
+    ) -> tuple[float, Mapping[str, Tensor]]:
+        """The score after a training from the common weights, NaN where it failed, and its weights.
+
+        What a loss learns isn't among the common weights.
+        """
+        cfg = self.trial.read(losses, iterations)
         with tempfile.TemporaryDirectory() as folder:
             cfg.defrost()
             cfg.OUTPUT_DIR, cfg.TEST.EVAL_PERIOD = folder, 0
             cfg.freeze()
             seed_all_rng(cfg.SEED)
             trainer = self.trial.trainer(cfg)
+            if self.weights is not None:
+                trainer.model.load_state_dict(self.weights, strict=False)
             try:
                 trainer.train()
             except FloatingPointError:
@@ -245,6 +257,8 @@ def rows(losses: Iterable[dict[str, Any]], iterations: int) -> Iterator[str]:
     columns = "".join(f" | {place}: start | `LOSS_WEIGHT` | IoU" for place in benches)
     yield f"| loss{columns} | points |"
     yield f"| --- {'| ---: ' * 3 * len(benches)}| --- |"
+    common = "".join(f" |  |  | {bench.common_score:.3f}" for bench in benches.values())
+    yield f"| what all go on from{common} |  |"
     stock = "".join(f" | {b.stock_start:.3g} | 1 | {b.stock_score:.3f}" for b in benches.values())
     yield f"| stock loss{stock} | yes |"
     for loss in losses:
