@@ -111,6 +111,7 @@ LOGITS = 2 * torch.randn(2, 5, 16, 16, generator=_random())
 COARSE = 2 * torch.randn(2, 5, 4, 4, generator=_random())
 BEYOND = torch.full((2, 16, 16), 7)
 CLASS_WEIGHT = [0.5, 1.0, 2.0, 4.0, 1.0]
+PIXEL_WEIGHT = torch.randint(1, 4, (2, 16, 16), generator=_random()).float()
 
 
 def semantic_head(target: Tensor, *losses: SegmentationLoss) -> Tensor:
@@ -260,6 +261,14 @@ CASES = [
         lambda: deeplab(labels(0.25), weight=torch.tensor(CLASS_WEIGHT)),
         fine(labels(0.25)),
         "the mean is over the pixels that count; theirs counts the ignored ones as zeros",
+    ),
+    Case(
+        "Panoptic-DeepLab's `hard_pixel_mining` with `sem_seg_weights`",
+        {"NAME": "TopKLoss", "PERCENT": 20},
+        lambda: DeepLabCE(top_k_percent_pixels=0.2)(LOGITS, labels(0.0), weights=PIXEL_WEIGHT),
+        lambda loss: loss(
+            LOGITS, labels(0.0), weight=PIXEL_WEIGHT, counted=torch.ones_like(PIXEL_WEIGHT)
+        ),
     ),
     Case(
         "Mask2Former's `sigmoid_ce_loss`",

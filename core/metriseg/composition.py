@@ -26,29 +26,35 @@ def compose(loss: type) -> None:
 def argument_types(loss: type) -> dict[str, Any]:
     """The type of every constructor argument, evaluated."""
     init: Any = loss.__init__  # type: ignore[misc]
-    shared = _options_type(init)
+    shared = _options_type(loss)
     found = get_type_hints(init)
     found |= {} if shared is None else get_type_hints(shared)
     return {word: found[word] for word in inspect.signature(loss).parameters if word in found}
 
 
-def _options_type(init: Any) -> type | None:
-    """The typed dictionary in ``**options: Unpack[…]``."""
-    for word in inspect.signature(init).parameters.values():
-        hint = word.annotation
-        if word.kind is inspect.Parameter.VAR_KEYWORD and hint is not inspect.Parameter.empty:
-            if isinstance(hint, str):
-                hint = eval(hint, init.__globals__)
-            if get_origin(hint) is Unpack:
-                (options,) = get_args(hint)
-                return options  # type: ignore[no-any-return]
+def _options_type(loss: type) -> type | None:
+    """The typed dictionary in ``**options: Unpack[…]``; where that is untyped, a base's."""
+    for kind in loss.__mro__:
+        if "__init__" not in vars(kind):
+            continue
+        init: Any = vars(kind)["__init__"]
+        words = inspect.signature(init).parameters.values()
+        passed_on = [word for word in words if word.kind is inspect.Parameter.VAR_KEYWORD]
+        if not passed_on:
+            return None
+        hint = passed_on[0].annotation
+        if isinstance(hint, str):
+            hint = eval(hint, init.__globals__)
+        if get_origin(hint) is Unpack:
+            (options,) = get_args(hint)
+            return options  # type: ignore[no-any-return]
     return None
 
 
 def _signature(loss: type) -> inspect.Signature:
     init: Any = loss.__init__  # type: ignore[misc]
     _, *own = inspect.signature(init).parameters.values()
-    shared = _options_type(init)
+    shared = _options_type(loss)
     if shared is None:
         return inspect.Signature(own)
     defaults = default_options(loss)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
 from detectron2.config import CfgNode
-from detectron2.modeling import ROI_MASK_HEAD_REGISTRY, SEM_SEG_HEADS_REGISTRY
+from detectron2.modeling import (
+    META_ARCH_REGISTRY,
+    ROI_MASK_HEAD_REGISTRY,
+    SEM_SEG_HEADS_REGISTRY,
+)
 
 from metriseg import SegmentationLoss, UnknownArgumentError
 from metriseg_detectron2.convention import Detectron2Convention
@@ -60,7 +64,7 @@ ARCHITECTURES: dict[str, tuple[str, ...]] = {
     "PanopticDeepLab": ("SEM_SEG_HEAD",),
     "MetrisegEmbeddingSegmentor": ("SEM_SEG_HEAD",),
     "RetinaNet": (),
-    "FCOS": (),
+    "DenseDetector": (),
     "ProposalNetwork": (),
     "TensorMask": (),
 }
@@ -87,6 +91,16 @@ class _CheckedModel(CfgNode, metaclass=_LikeAnyNode):
         if name == "META_ARCHITECTURE":
             _check_model(self)
         return super().__getattr__(name)
+
+    # nodes that a merge makes within it are plain ones
+
+    @classmethod
+    def _decode_cfg_value(cls, value: Any) -> Any:
+        return CfgNode._decode_cfg_value(value)
+
+    @classmethod
+    def _create_config_tree_from_dict(cls, dic: Any, key_list: Any) -> Any:
+        return CfgNode._create_config_tree_from_dict(dic, key_list)
 
 
 def add_metriseg_config(cfg: CfgNode) -> None:
@@ -163,12 +177,13 @@ def _check_model(model: CfgNode) -> None:
             name, named_by = model[node]["NAME"], f"MODEL.{node}.NAME"
             if key == "LOSSES" and name.endswith("PointRendSemSegHead"):
                 named_by = "MODEL.POINT_HEAD.COARSE_SEM_SEG_HEAD_NAME"
-                name = model["POINT_HEAD"]["COARSE_SEM_SEG_HEAD_NAME"]
+                name = model.get("POINT_HEAD", {}).get("COARSE_SEM_SEG_HEAD_NAME", "SemSegFPNHead")
             if key not in _read_by(node, name):
                 raise ValueError(
                     f"{named_by}: {name} ignores MODEL.{node}.{key}{_instead(node, name, key)}"
+                    f" (or {key}: [] for the stock loss)"
                 )
-            if node not in ARCHITECTURES.get(architecture, HEADS):
+            if node not in _nodes_of(architecture):
                 raise ValueError(
                     f"MODEL.{node}.{key}: META_ARCHITECTURE {architecture} builds no such head"
                 )
@@ -176,7 +191,19 @@ def _check_model(model: CfgNode) -> None:
                 raise ValueError(
                     f"MODEL.{node}.{key}: no mask head is built where MODEL.MASK_ON is False"
                 )
+    if architecture == "MaskFormer" and model.get("MASK_FORMER", {}).get("LOSSES"):
+        raise ValueError(
+            "MODEL.META_ARCHITECTURE: MaskFormer ignores MODEL.MASK_FORMER.LOSSES: name an"
+            " architecture whose criterion has the MaskCriterionMixin"
+        )
     _check_company(model)
+
+
+def _nodes_of(architecture: str) -> Collection[str]:
+    """The nodes with heads that an architecture builds; another builds what its bases do."""
+    kind = META_ARCH_REGISTRY.get(architecture) if architecture in META_ARCH_REGISTRY else None
+    names = [one.__name__ for one in getattr(kind, "__mro__", ())] or [architecture]
+    return next((ARCHITECTURES[name] for name in names if name in ARCHITECTURES), tuple(HEADS))
 
 
 def _check_company(model: CfgNode) -> None:
@@ -193,6 +220,14 @@ def _check_company(model: CfgNode) -> None:
             f"MODEL.ROI_MASK_HEAD.NAME: {masks} needs a POOLER_TYPE, and PointRend has none: say"
             " MetrisegPointRendMaskHead"
         )
+    coarse = model.get("POINT_HEAD", {}).get("COARSE_SEM_SEG_HEAD_NAME", "")
+    if semantic.endswith("PointRendSemSegHead") and coarse in HEADS["SEM_SEG_HEAD"]:
+        fitting = ("MetrisegSemSegFPNHead", "MetrisegDeepLabV3PlusHead")
+        if coarse not in fitting:
+            raise ValueError(
+                f"MODEL.POINT_HEAD.COARSE_SEM_SEG_HEAD_NAME: {coarse} can't be the coarse head:"
+                f" say {' or '.join(fitting)}"
+            )
     if semantic not in HEADS["SEM_SEG_HEAD"]:
         return
     fitting = "MetrisegPanopticDeepLabSemSegHead"
@@ -213,13 +248,13 @@ def _check_company(model: CfgNode) -> None:
 
 
 def _read_by(node: str, name: str) -> Sequence[str]:
-    """The lists that a head reads of its node; of a head that isn't registered, all."""
+    """The lists that a head reads of its node; of a head that isn't registered, none."""
     registry = ROI_MASK_HEAD_REGISTRY if node == "ROI_MASK_HEAD" else SEM_SEG_HEADS_REGISTRY
-    if name in registry:
-        keys: Sequence[str] = getattr(registry.get(name), "loss_keys", ())
-        return keys
-    refuse_without_project(name)
-    return KEYS
+    if name not in registry:
+        refuse_without_project(name)
+        return ()
+    keys: Sequence[str] = getattr(registry.get(name), "loss_keys", ())
+    return keys
 
 
 def _instead(node: str, name: str, key: str) -> str:

@@ -21,6 +21,7 @@ from metriseg import (
 )
 from metriseg.batch import Activation
 from metriseg.binding import keyword
+from metriseg.catalogue import parts_of
 from metriseg.composition import argument_types
 from metriseg.losses.combination import CombinedLoss
 
@@ -65,6 +66,12 @@ class Seen:
         return cls(stem, num_classes, "softmax", points=points)
 
 
+_IGNORING = (
+    "the head decides what is ignored: a semantic one by MODEL.SEM_SEG_HEAD.IGNORE_VALUE, a mask"
+    " head nothing"
+)
+
+
 class Detectron2Convention(Convention):
     """The core's words without ``ignore_index``, and ``loss_weight``.
 
@@ -81,8 +88,8 @@ regions of that category: the mean over regions becomes a weighted mean, or, for
     foreign_words: ClassVar[Mapping[str, str]] = {
         "weight": "say 'loss_weight' for the weight of the whole loss, 'class_weight' for those of"
         " the classes",
-        "ignore_index": "the head decides what is ignored (MODEL.SEM_SEG_HEAD.IGNORE_VALUE)",
-        "ignore_value": "the head decides what is ignored (MODEL.SEM_SEG_HEAD.IGNORE_VALUE)",
+        "ignore_index": _IGNORING,
+        "ignore_value": _IGNORING,
     }
 
     #: What a mask head says beside what a loader may.
@@ -90,6 +97,10 @@ regions of that category: the mean over regions becomes a weighted mean, or, for
 
     #: Where in a YAML config the loss stands; empty where it was built in Python.
     place: str = ""
+    #: What the head that owns it shows it; None while none does.
+    seen: Seen | None = None
+    #: Whether it is shown targets between 0 and 1 that it has no meaning for.
+    rounds: bool = False
     loss_weight: float
     #: ``(K,)``: set by a mask head, in place of ``class_weight``.
     category_weight: Tensor | None
@@ -136,10 +147,18 @@ regions of that category: the mean over regions becomes a weighted mean, or, for
 
         Raises:
             ValueError: for a ``class_weight`` of another length or that the loss can't have there,
-                and for ``reduction="none"``.
+                for ``reduction="none"``, and for a loss that a head of another kind owns.
         """
+        if self.seen not in (None, seen):
+            raise ValueError(
+                "it is a loss of another head already: every head wants one of its own"
+            )
+        self.seen = seen
         if self.reduction == "none":
             raise ValueError("reduction must be 'mean' or 'sum' in a head, got 'none'")
+        if seen.regions and seen.points:
+            (_, entry), *_ = parts_of(self)
+            self.rounds = entry is not None and not entry.soft_targets
         given = self.arguments()
         if given["activation"] is None:
             self.activation = self.fitting_activation(seen.activation)
@@ -170,16 +189,21 @@ regions of that category: the mean over regions becomes a weighted mean, or, for
         *,
         ignore_index: int | None = None,
         weight: Tensor | None = None,
+        counted: Tensor | None = None,
         maps: Mapping[str, Tensor] | None = None,
         features: Tensor | None = None,
     ) -> Tensor:
-        """The loss of a prediction; ``ignore_index`` is the calling head's."""
+        """The loss of a prediction; ``ignore_index`` is the calling head's.
+
+        ``counted`` is that of :class:`metriseg.Batch`.
+        """
         return self.compute(
             logits,
             target,
             activation=self.activation or self.fitting_activation(ACTIVATION_WITHOUT_A_HEAD),
             ignore_index=ignore_index,
             weight=weight,
+            counted=counted,
             maps=maps,
             features=features,
         )
@@ -191,6 +215,9 @@ regions of that category: the mean over regions becomes a weighted mean, or, for
         reduction: str | None = None,
         statistics: RegionStatistics | None = None,
     ) -> Tensor:
+        if self.rounds:
+            # what lies between 0 and 1 has no meaning for it
+            batch = dataclasses.replace(batch, target=(batch.target > 0.5).to(batch.target))
         if self.category_weight is None:
             value = super().value(batch, reduction=reduction, statistics=statistics)
         else:
@@ -240,7 +267,7 @@ the head. Schedules count iterations."""
         self.log_as = self.name
 
     def settle(self, seen: Seen, log_as: str) -> None:
-        self.log_as = log_as
+        self.seen, self.log_as = seen, log_as
         for name, term in zip(self.term_names, self.terms, strict=True):
             term.settle(seen, f"{log_as}/{name}")
         self.activation = self.terms[0].activation

@@ -96,8 +96,16 @@ class MetrisegMaskRCNNConvUpsampleHead(MaskRCNNConvUpsampleHead):
 class SemanticLosses(nn.Module):
     """What turns a semantic head of Detectron2 into one with losses of ours.
 
-    It stands before the head among the bases, and the class calls :meth:`own` at the end of its
-    constructor. An empty list stands for Detectron2's own loss.
+    It stands before the head among the bases. An empty list stands for Detectron2's own loss.
+
+    Args:
+        input_shape: of the features, by name.
+        num_classes: C.
+        losses: losses of this plugin.
+        arguments: those of the head.
+
+    Raises:
+        ValueError: for a loss that doesn't fit the number of classes.
     """
 
     #: What it reads of its node in a config.
@@ -108,31 +116,66 @@ class SemanticLosses(nn.Module):
     ignore_value: int
     loss_weight: float
 
-    def own(self, losses: Iterable[SegmentationLoss], num_classes: int) -> None:
-        """Take the losses.
+    @configurable
+    def __init__(
+        self,
+        input_shape: dict[str, ShapeSpec],
+        *,
+        num_classes: int,
+        losses: Iterable[SegmentationLoss] = (),
+        **arguments: Any,
+    ) -> None:
+        # by its name: a config in the first place would be taken for the whole one
+        super().__init__(input_shape=input_shape, num_classes=num_classes, **arguments)
+        self.own(losses, num_classes)
 
-        Raises:
-            ValueError: for a loss that doesn't fit the number of classes.
-        """
+    @classmethod
+    def from_config(cls, cfg: Any, input_shape: dict[str, ShapeSpec]) -> dict[str, Any]:
+        return {
+            **super().from_config(cfg, input_shape),
+            "losses": built_losses(cfg, "SEM_SEG_HEAD"),
+        }
+
+    def own(self, losses: Iterable[SegmentationLoss], num_classes: int) -> None:
+        """Take the losses."""
         self.loss_modules = LossModules(losses, Seen.of_classes("loss_sem_seg", num_classes))
 
-    def losses(self, predictions: Tensor, targets: Tensor, *weights: Any) -> dict[str, Tensor]:
+    def losses(
+        self, predictions: Tensor, targets: Tensor, weights: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """The losses of logits at ``common_stride`` against labels at full size.
 
         Args:
             predictions: ``(N, C, h, w)`` logits.
             targets: ``(N, H, W)`` labels.
-            weights: one ``(N, H, W)`` for the pixels, from architectures that hand it over.
+            weights: ``(N, H, W)``, what multiplies the cost of each pixel, from architectures that
+                hand it over.
         """
         if len(self.loss_modules) == 0:
-            stock: dict[str, Tensor] = super().losses(predictions, targets, *weights)
+            given = () if weights is None else (weights,)
+            stock: dict[str, Tensor] = super().losses(predictions, targets, *given)
             return stock
-        (weight,) = weights or (None,)
+        return self.weighed(self.enlarged(predictions.float()), targets, weights)
+
+    def weighed(
+        self, logits: Tensor, targets: Tensor, weights: Tensor | None = None, **more: Any
+    ) -> dict[str, Tensor]:
+        """The losses at full size, times ``loss_weight``.
+
+        Args:
+            logits: ``(N, C, H, W)``.
+            targets: as of :meth:`losses`.
+            weights: as of :meth:`losses`.
+            more: what else the losses are shown.
+        """
         values = self.loss_modules(
-            self.enlarged(predictions.float()),
+            logits,
             targets,
             ignore_index=self.ignore_value,
-            weight=weight,
+            weight=weights,
+            # a weight multiplies a pixel's cost, and the pixel is one, as in DeepLabCE
+            counted=None if weights is None else (targets != self.ignore_value).to(weights),
+            **more,
         )
         return {key: value * self.loss_weight for key, value in values.items()}
 
@@ -147,35 +190,9 @@ class SemanticLosses(nn.Module):
 class MetrisegSemSegFPNHead(SemanticLosses, SemSegFPNHead):
     """Detectron2's semantic FPN head with the losses of ``MODEL.SEM_SEG_HEAD.LOSSES``.
 
-    An empty list stands for Detectron2's own loss. Weights of the stock head fit.
-
-    Args:
-        input_shape: of the features, by name.
-        losses: losses of this plugin.
-        arguments: those of ``SemSegFPNHead``.
-
-    Raises:
-        ValueError: for a loss that doesn't fit the number of classes.
+    An empty list stands for Detectron2's own loss. Weights of the stock head fit. Its arguments are
+    those of ``SemSegFPNHead``, and ``losses``, losses of this plugin.
     """
-
-    @configurable
-    def __init__(
-        self,
-        input_shape: dict[str, ShapeSpec],
-        *,
-        num_classes: int,
-        losses: Iterable[SegmentationLoss] = (),
-        **arguments: Any,
-    ) -> None:
-        super().__init__(input_shape=input_shape, num_classes=num_classes, **arguments)
-        self.own(losses, num_classes)
-
-    @classmethod
-    def from_config(cls, cfg: Any, input_shape: dict[str, ShapeSpec]) -> dict[str, Any]:
-        return {
-            **super().from_config(cfg, input_shape),
-            "losses": built_losses(cfg, "SEM_SEG_HEAD"),
-        }
 
 
 def losses_of_masks(

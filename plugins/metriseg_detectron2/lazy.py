@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from detectron2.utils.registry import locate
@@ -12,13 +12,13 @@ import metriseg_detectron2
 
 __all__ = ["with_losses"]
 
-#: Stock heads that a LazyConfig can build -> ours.
-HEADS = {
-    "MaskRCNNConvUpsampleHead": "MetrisegMaskRCNNConvUpsampleHead",
-    "SemSegFPNHead": "MetrisegSemSegFPNHead",
-    "DeepLabV3PlusHead": "MetrisegDeepLabV3PlusHead",
-    "PanopticDeepLabSemSegHead": "MetrisegPanopticDeepLabSemSegHead",
-}
+#: Our heads that a LazyConfig can build.
+HEADS = (
+    "MetrisegMaskRCNNConvUpsampleHead",
+    "MetrisegSemSegFPNHead",
+    "MetrisegDeepLabV3PlusHead",
+    "MetrisegPanopticDeepLabSemSegHead",
+)
 
 
 def with_losses(head: Any, losses: Sequence[Any]) -> Any:
@@ -42,13 +42,24 @@ def with_losses(head: Any, losses: Sequence[Any]) -> Any:
     target = head.get("_target_")
     kind = locate(target) if isinstance(target, str) else target
     name = getattr(kind, "__name__", repr(target))
-    if name not in HEADS and not hasattr(kind, "loss_keys"):
+    ours = kind if hasattr(kind, "loss_keys") else _in_place_of(kind, name)
+    if ours is None:
+        stock = ", ".join(one.removeprefix("Metriseg") for one in HEADS)
         raise ValueError(
-            f"head must be one of {', '.join(HEADS)}, or ours in its place, got {name}, which"
+            f"head must be one of Detectron2's {stock}, or ours in its place, got {target}, which"
             " ignores losses"
         )
+    if isinstance(losses, Mapping):
+        raise ValueError(f"losses must be a list of losses, got {losses!r}")
     found = copy.deepcopy(head)
-    if name in HEADS:
-        found["_target_"] = getattr(metriseg_detectron2, HEADS[name])
+    found["_target_"] = ours
     found["losses"] = list(losses)
     return found
+
+
+def _in_place_of(kind: Any, name: str) -> Any:
+    """Our head for a stock one; None for another, of the same name too."""
+    if f"Metriseg{name}" not in HEADS:
+        return None
+    ours = getattr(metriseg_detectron2, f"Metriseg{name}")
+    return ours if kind in ours.__mro__ else None

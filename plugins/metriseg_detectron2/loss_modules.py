@@ -10,7 +10,7 @@ from detectron2.utils.events import EventStorage
 from torch import Tensor, nn
 
 from metriseg import SegmentationLoss
-from metriseg.catalogue import Entry, parts_of
+from metriseg.catalogue import parts_of
 from metriseg_detectron2.convention import CATEGORY, Detectron2Convention, Seen
 from metriseg_detectron2.yaml_messages import in_yaml
 
@@ -31,6 +31,8 @@ class LossModules(nn.ModuleList):
 
     def __init__(self, losses: Iterable[SegmentationLoss], seen: Seen) -> None:
         super().__init__()
+        if isinstance(losses, Mapping) or not isinstance(losses, Iterable):
+            raise ValueError(f"losses must be a list of losses, got {losses!r}")
         losses = list(losses)
         for position, loss in enumerate(losses):
             if not isinstance(loss, Detectron2Convention):
@@ -38,15 +40,11 @@ class LossModules(nn.ModuleList):
                     f"losses[{position}] must be a loss of metriseg_detectron2, got {loss!r}"
                 )
         self.keys = _keys(seen.stem, losses)
-        #: Which losses take targets between 0 and 1.
-        self.soft: list[bool] = []
         for key, loss in zip(self.keys, losses, strict=True):
-            parts = parts_of(loss)
-            self.soft.append(all(entry is None or entry.soft_targets for _, entry in parts))
             try:
                 loss.settle(seen, key)
                 if seen.points:
-                    _refuse_neighbours(parts)
+                    _refuse_neighbours(loss)
                 _rehearse(loss, seen)
             except ValueError as error:
                 place, message = "", str(error)
@@ -64,6 +62,7 @@ class LossModules(nn.ModuleList):
         *,
         ignore_index: int | None = None,
         weight: Tensor | None = None,
+        counted: Tensor | None = None,
         maps: Mapping[str, Tensor] | None = None,
         features: Tensor | None = None,
     ) -> dict[str, Tensor]:
@@ -71,25 +70,26 @@ class LossModules(nn.ModuleList):
 
         Args:
             logits: ``(N, C, *S)``.
-            target: labels ``(N, *S)``, or of one channel ``(N, 1, *S)`` in [0, 1]; losses without
-                soft labels get these rounded.
+            target: labels ``(N, *S)``, or of one channel ``(N, 1, *S)`` in [0, 1]; for losses
+                without soft labels those of points are rounded.
             ignore_index: the label of pixels that don't count.
             weight: ``(N, *S)``, >= 0.
+            counted: ``(N, *S)``, what a pixel adds to the divisor of a mean; None for its weight.
             maps: what a loader has computed beforehand, by name.
             features: ``(N, D, *S)``.
         """
-        values = {}
-        for key, loss, soft in zip(self.keys, self, self.soft, strict=True):
-            fitting = target if soft or not target.is_floating_point() else target > 0.5
-            values[key] = loss(
+        return {
+            key: loss(
                 logits,
-                fitting,
+                target,
                 ignore_index=ignore_index,
                 weight=weight,
+                counted=counted,
                 maps=maps,
                 features=features,
             )
-        return values
+            for key, loss in zip(self.keys, self, strict=True)
+        }
 
 
 def _keys(stem: str, losses: list[SegmentationLoss]) -> list[str]:
@@ -103,8 +103,8 @@ def _keys(stem: str, losses: list[SegmentationLoss]) -> list[str]:
     return keys
 
 
-def _refuse_neighbours(parts: Iterable[tuple[SegmentationLoss, Entry | None]]) -> None:
-    for part, entry in parts:
+def _refuse_neighbours(loss: SegmentationLoss) -> None:
+    for part, entry in parts_of(loss):
         if entry is not None and entry.spatial:
             raise ValueError(
                 f"{type(part).__name__} looks at the neighbours of a pixel, and sampled points have"

@@ -15,6 +15,7 @@ from detectron2.structures import BitMasks, ImageList, Instances
 from torch import Tensor
 
 from metriseg import SegmentationLoss, validation
+from metriseg.catalogue import parts_of
 from metriseg.components import connected_components
 from metriseg.extraction import group_embedding
 from metriseg.models.embedding import EmbeddingBranch
@@ -88,11 +89,11 @@ class MetrisegEmbeddingSemSegFPNHead(MetrisegSemSegFPNHead):
         features: Mapping[str, Tensor],
         targets: Tensor | None = None,
         instances: Tensor | None = None,
-        weight: Tensor | None = None,
+        weights: Tensor | None = None,
     ) -> tuple[Tensor | None, dict[str, Tensor]]:
         """In training the losses; at inference the logits ``(N, C, H, W)`` alone."""
         if self.training:
-            return None, self.losses(self.layers(features), targets, instances, weight)
+            return None, self.losses(self.layers(features), targets, instances, weights)
         return self.predict_with_embedding(features)[:, : self.num_classes], {}
 
     def predict_with_embedding(self, features: Mapping[str, Tensor]) -> Tensor:
@@ -104,22 +105,17 @@ class MetrisegEmbeddingSemSegFPNHead(MetrisegSemSegFPNHead):
         predictions: Tensor,
         targets: Tensor,
         instances: Tensor | None = None,
-        weight: Tensor | None = None,
+        weights: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """The losses of what :meth:`layers` gives, against labels and instances at full size."""
         if len(self.loss_modules) == 0:
+            if weights is not None:
+                raise ValueError("sem_seg_weights need LOSSES: the stock loss takes no weights")
             return super().losses(predictions[:, : self.num_classes], targets)
         both = self.enlarged(predictions.float())
         logits, embedding = both.tensor_split([self.num_classes], dim=1)
-        values = self.loss_modules(
-            logits,
-            targets,
-            ignore_index=self.ignore_value,
-            weight=weight,
-            maps=None if instances is None else {"instances": instances},
-            features=embedding,
-        )
-        return {key: value * self.loss_weight for key, value in values.items()}
+        maps = None if instances is None else {"instances": instances}
+        return self.weighed(logits, targets, weights, maps=maps, features=embedding)
 
 
 @META_ARCH_REGISTRY.register()
@@ -184,9 +180,9 @@ class MetrisegEmbeddingSegmentor(SemanticSegmentor):
         if self.training:
             ignored = self.sem_seg_head.ignore_value
             targets = self._batched([one["sem_seg"] for one in batched_inputs], ignored)
-            weight = self._loaded(batched_inputs, "sem_seg_weights")
+            weights = self._loaded(batched_inputs, "sem_seg_weights")
             instances = self._true_instances(batched_inputs)
-            return self.sem_seg_head(features, targets.tensor, instances, weight)[1]
+            return self.sem_seg_head(features, targets.tensor, instances, weights)[1]
         both = self.sem_seg_head.predict_with_embedding(features)
         return [
             self._output(one, size, given)
@@ -203,16 +199,23 @@ class MetrisegEmbeddingSegmentor(SemanticSegmentor):
         return self._batched([one[key] for one in batched_inputs]).tensor
 
     def _true_instances(self, batched_inputs: list[dict[str, Any]]) -> Tensor | None:
-        """``(N, H, W)``; None where no image has any, and the losses find components themselves."""
-        having = [has_masks(one) for one in batched_inputs]
-        if not any(having):
+        """``(N, H, W)``; None where no image has any, and the losses find components themselves.
+
+        Beside images with instances, the components of others are found as the losses find them.
+        """
+        if not any(has_masks(one) or CROWDS in one for one in batched_inputs):
             return None
-        painted = [
-            painted_instances(one["instances"], one.get(CROWDS))
-            if has
-            else torch.from_numpy(connected_components(one["sem_seg"].cpu()))
-            for one, has in zip(batched_inputs, having, strict=True)
-        ]
+        parts = [part for loss in self.sem_seg_head.loss_modules for part, _ in parts_of(loss)]
+        reach = next((part.connectivity for part in parts if hasattr(part, "connectivity")), 1)
+        painted = []
+        for one in batched_inputs:
+            if has_masks(one):
+                painted.append(painted_instances(one["instances"], one.get(CROWDS)))
+                continue
+            found = connected_components(one["sem_seg"].cpu(), connectivity=reach)
+            numbers = torch.from_numpy(found)
+            crowds = one.get(CROWDS)
+            painted.append(numbers if crowds is None else numbers.masked_fill(crowds.cpu(), -1))
         return self._batched(painted, 0).tensor
 
     def _batched(self, tensors: list[Tensor], padding: float = 0.0) -> ImageList:
@@ -240,22 +243,26 @@ class MetrisegEmbeddingSegmentor(SemanticSegmentor):
 
 
 def has_masks(one: Mapping[str, Any]) -> bool:
-    """Whether an input has masks of instances, if only of none."""
-    return "instances" in one and one["instances"].has("gt_masks")
+    """Whether an input has masks of instances, or is known to have no instance."""
+    instances = one.get("instances")
+    return instances is not None and (instances.has("gt_masks") or len(instances) == 0)
 
 
 def painted_instances(instances: Instances, crowds: Tensor | None = None) -> Tensor:
     """``(H, W)`` int64: 0 for background, and the instances from 1, the smallest on top.
 
     Args:
-        instances: with ``gt_masks``.
+        instances: with ``gt_masks``, if there is any.
         crowds: ``(H, W)`` bool, the pixels that are -1 where no instance is.
     """
     height, width = instances.image_size
-    masks = instances.gt_masks
-    if not isinstance(masks, BitMasks):
-        masks = BitMasks.from_polygon_masks(masks, height, width)
-    drawn = masks.tensor
+    if len(instances) == 0:
+        drawn = torch.zeros(0, height, width, dtype=torch.bool)
+    else:
+        masks = instances.gt_masks
+        if not isinstance(masks, BitMasks):
+            masks = BitMasks.from_polygon_masks(masks, height, width)
+        drawn = masks.tensor
     order = drawn.flatten(1).sum(1).argsort(descending=True, stable=True)
     # the highest number is on top
     number = torch.arange(len(drawn), device=drawn.device) + 1

@@ -7,7 +7,7 @@ import inspect
 import re
 import typing
 from pathlib import Path
-from typing import ClassVar, Unpack
+from typing import Any, ClassVar, Unpack
 
 import pytest
 import torch
@@ -119,6 +119,20 @@ def test_a_subclass_that_swallows_words_is_refused() -> None:
     assert Careless(smooth=1.0).smooth == 1.0
     with pytest.raises(metriseg.UnknownArgumentError, match="'smoth': did you mean 'smooth'"):
         Careless(smoth=1.0)
+
+
+def test_options_without_a_type_are_those_of_the_base() -> None:
+    """As a loss of one's own is written in haste."""
+
+    class Hasty(metriseg.DiceLoss):
+        def __init__(self, exponent: float = 0.5, **options: Any) -> None:
+            super().__init__(**options)
+            self.exponent = exponent
+
+    loss = Hasty(2.0, reduction="sum")
+    assert list(inspect.signature(Hasty).parameters)[:2] == ["exponent", "smooth"]
+    assert loss.arguments()["reduction"] == "sum"
+    assert "reduction='sum'" in repr(loss)
 
 
 def test_options_of_another_family_are_refused() -> None:

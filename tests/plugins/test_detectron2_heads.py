@@ -22,6 +22,8 @@ from detectron2.utils.events import EventStorage
 import metriseg
 import metriseg_detectron2 as plugin
 from metriseg.configuration import config_path
+from metriseg_detectron2.convention import Seen
+from metriseg_detectron2.loss_modules import LossModules
 from metriseg_detectron2.train_net import read_config
 
 SIMPLE = sorted(metriseg.CATALOGUE.keys() - plugin.UNSUPPORTED.keys() - {"CompoundLoss"})
@@ -33,7 +35,7 @@ IMAGE = 64
 def mask_head(*losses, cls=plugin.MetrisegMaskRCNNConvUpsampleHead, **arguments):
     given = {"num_classes": CATEGORIES, "conv_dims": [8, 8], **arguments}
     if cls is plugin.MetrisegMaskRCNNConvUpsampleHead:
-        given["losses"] = losses
+        given.setdefault("losses", losses)
     return cls(input_shape=ShapeSpec(channels=8, height=7, width=7), **given)
 
 
@@ -523,3 +525,33 @@ def test_a_whole_model_has_the_stock_keys_and_trains_a_step(architecture, expect
     assert expected <= losses.keys()
     sum(losses.values()).backward()
     assert model.roi_heads.mask_head.predictor.weight.grad.any()
+
+
+def test_a_loss_belongs_to_one_head():
+    """In a second one it would change in the first."""
+    loss = plugin.DiceLoss()
+    semantic_head(loss)
+    with pytest.raises(ValueError, match="loss of another head already"):
+        mask_head(loss)
+
+
+def test_a_single_loss_is_no_list():
+    with pytest.raises(ValueError, match="losses must be a list"):
+        mask_head(losses={"NAME": "DiceLoss"})
+
+
+def test_points_are_rounded_for_whom_they_must_be():
+    """Among the terms of a compound loss as well: each sees what it would see alone."""
+    logits, labels = torch.randn(4, 1, 30), torch.rand(4, 1, 30)
+    seen = Seen.of_regions("loss_mask_point", CATEGORIES, points=True)
+    maps = {"category": torch.zeros(4, dtype=torch.int64)}
+
+    def terms():
+        return [plugin.CrossEntropyLoss(), plugin.LovaszHingeLoss()]
+
+    alone = LossModules(terms(), seen)(logits, labels, maps=maps)
+    together = LossModules([plugin.CompoundLoss(terms())], seen)(logits, labels, maps=maps)
+    torch.testing.assert_close(together["loss_mask_point"], sum(alone.values()))
+    hinge = LossModules([plugin.LovaszHingeLoss()], seen)
+    of_hard = hinge(logits, (labels > 0.5).float(), maps=maps)["loss_mask_point"]
+    torch.testing.assert_close(alone["loss_mask_point_lovasz_hinge"], of_hard)

@@ -289,8 +289,8 @@ def test_in_a_batch_each_image_has_the_instances_that_it_can_have():
     assert model._true_instances(given) is None
 
 
-def test_pixel_weights_weigh_every_loss():
-    """A weight of 0 is an ignored pixel; weights beside images without are an error."""
+def test_pixel_weights_multiply_what_pixels_cost():
+    """Of a quarter 0: the mean cross-entropy of the others, times 3/4; pairs as without them."""
     model, given = build_model(config()), inputs(side=SIDE)
     ignoring = [dict(one) for one in given]
     for one, other in zip(given, ignoring, strict=True):
@@ -298,8 +298,37 @@ def test_pixel_weights_weigh_every_loss():
         one["sem_seg_weights"][:8] = 0
         other["sem_seg"] = other["sem_seg"].clone()
         other["sem_seg"][:8] = model.sem_seg_head.ignore_value
-    found = [{key: v.item() for key, v in model(batch).items()} for batch in (given, ignoring)]
-    assert found[0] == pytest.approx(found[1], rel=1e-5)
+    found, expected = ({key: v.item() for key, v in model(b).items()} for b in (given, ignoring))
+    expected["loss_sem_seg_cross_entropy"] *= 0.75
+    assert found == pytest.approx(expected, rel=1e-5)
     del given[1]["sem_seg_weights"]
     with pytest.raises(ValueError, match="batched_inputs must all have 'sem_seg_weights'"):
         model(given)
+
+
+def test_an_image_of_crowds_alone_has_no_instance():
+    """Detectron2 makes no masks of an empty list; the rest of the image is background."""
+    model, given = build_model(config()), inputs(side=SIDE)
+    crowds = torch.zeros(SIDE, SIDE, dtype=torch.bool)
+    crowds[:4] = True
+    given[0]["instances"] = Instances((SIDE, SIDE), gt_classes=torch.zeros(0).long())
+    given[0]["crowds"] = crowds
+    truth = model._true_instances(given)
+    assert torch.equal(truth[0], -crowds.long())
+    assert torch.equal(truth[1], painted_instances(given[1]["instances"]))
+    del given[0]["instances"], given[1]["instances"]
+    truth = model._true_instances(given)
+    assert (truth[0][crowds] == -1).all()
+    assert (truth[0][~crowds] >= 0).all()
+
+
+def test_an_image_costs_the_same_whatever_its_neighbour_has():
+    """Components are found as the loss finds them: here two squares that touch at a corner."""
+    loss = {**PARTITION, "CONNECTIVITY": 2}
+    model, given = build_model(config("MODEL.SEM_SEG_HEAD.LOSSES", [loss])), inputs(side=SIDE)
+    classes = torch.zeros(SIDE, SIDE, dtype=torch.int64)
+    classes[4:8, 4:8] = classes[8:12, 8:12] = 1
+    given[0]["sem_seg"] = classes
+    del given[0]["instances"]
+    first = model._true_instances(given)[0]
+    assert first[5, 5] == first[10, 10] != first[0, 0]

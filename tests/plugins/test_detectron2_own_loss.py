@@ -30,6 +30,24 @@ def test_a_loss_takes_few_lines():
     assert len(snippet().splitlines()) <= 16
 
 
+def test_a_region_without_foreground_leaves_a_gradient(tmp_path):
+    """A square root at 0 would end the training at the first empty mask."""
+    (tmp_path / "my_losses.py").write_text(
+        f"{snippet()}\n"
+        "import torch\n"
+        "logits = torch.zeros(2, 1, 4, 4, requires_grad=True)\n"
+        "target = torch.zeros(2, 1, 4, 4)\n"
+        "target[1, :, :2] = 1\n"
+        "Ochiai(activation='sigmoid')(logits, target).backward()\n"
+        "assert logits.grad.isfinite().all() and logits.grad.any()\n",
+        encoding="utf-8",
+    )
+    finished = subprocess.run(
+        [sys.executable, "my_losses.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert finished.returncode == 0, finished.stderr[-2000:]
+
+
 @pytest.mark.training
 @pytest.mark.parametrize("script", [["-m", "metriseg_detectron2.train_net"], [SCRIPT]])
 def test_a_loss_of_ones_own_trains(script, tmp_path):

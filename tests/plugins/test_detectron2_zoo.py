@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import pickle
 import re
 import shlex
 import subprocess
@@ -22,7 +23,13 @@ from detectron2.config import get_cfg, instantiate
 from detectron2.data import DatasetCatalog, DatasetMapper, MetadataCatalog
 from detectron2.data import build_detection_train_loader as train_loader
 from detectron2.engine import DefaultTrainer
-from detectron2.modeling import ROI_MASK_HEAD_REGISTRY, SEM_SEG_HEADS_REGISTRY, build_model
+from detectron2.modeling import (
+    META_ARCH_REGISTRY,
+    ROI_MASK_HEAD_REGISTRY,
+    SEM_SEG_HEADS_REGISTRY,
+    RetinaNet,
+    build_model,
+)
 from detectron2.projects.deeplab import add_deeplab_config
 from detectron2.utils.events import EventStorage
 from PIL import Image
@@ -431,16 +438,66 @@ def test_what_the_heads_read_is_what_the_checks_say():
     }
 
 
-def test_pixel_weights_of_the_loader_reach_the_losses(tmp_path):
-    """Of Panoptic-DeepLab: a pixel of weight 2 counts as two, one of weight 0 not at all."""
+@pytest.mark.parametrize(
+    ("ours", "top"),
+    [({"NAME": "CrossEntropyLoss"}, 1.0), ({"NAME": "TopKLoss", "PERCENT": 20}, 0.2)],
+)
+def test_pixel_weights_of_the_loader_mean_what_they_mean_there(ours, top, tmp_path):
+    """Panoptic-DeepLab multiplies what a pixel costs before it mines, and each pixel is one."""
     cfg = config("Panoptic-DeepLab", tmp_path)
-    cfg.MODEL.SEM_SEG_HEAD.LOSSES = [{"NAME": "CrossEntropyLoss"}]
+    cfg.MODEL.SEM_SEG_HEAD.LOSSES = [ours]
     head = build_model(cfg).sem_seg_head
-    logits, labels = torch.randn(1, 6, 2, 2), torch.randint(6, (1, 8, 8))
-    weights = torch.randint(3, (1, 8, 8)).float()
-    value = head.losses(logits, labels, weights)["loss_sem_seg"]
-    pixels = torch.nn.functional.cross_entropy(head.enlarged(logits), labels, reduction="none")
-    torch.testing.assert_close(value, (pixels * weights).sum() / weights.sum())
+    stock = importlib.import_module("detectron2.projects.deeplab.loss").DeepLabCE(
+        ignore_label=255, top_k_percent_pixels=top
+    )
+    logits, labels = torch.randn(1, 6, 5, 5), torch.randint(6, (1, 20, 20))
+    for weights in (None, torch.randint(1, 4, (1, 20, 20)).float(), torch.full((1, 20, 20), 3.0)):
+        value = head.losses(logits, labels, weights=weights)["loss_sem_seg"]
+        torch.testing.assert_close(value, stock(head.enlarged(logits), labels, weights))
+
+
+def test_other_ways_past_the_check(tmp_path):
+    """A name that PointRend translates, an architecture of one's own, MaskFormer's node."""
+    cfg = config("PointRend", tmp_path)
+    cfg.MODEL.ROI_HEADS.NAME, cfg.MODEL.ROI_MASK_HEAD.NAME = "PointRendROIHeads", "CoarseMaskHead"
+    with pytest.raises(ValueError, match=r"CoarseMaskHead ignores MODEL\.ROI_MASK_HEAD.LOSSES"):
+        build_model(cfg)
+    cfg = config("FPN", tmp_path)
+    cfg.MODEL.META_ARCHITECTURE = _OwnRetina.__name__
+    with pytest.raises(ValueError, match="_OwnRetina builds no such head"):
+        build_model(cfg)
+    cfg = get_cfg()
+    plugin.add_metriseg_config(cfg)
+    cfg.MODEL.MASK_FORMER = type(cfg)({"LOSSES": [{"NAME": "DiceLoss"}]})
+    cfg.MODEL.META_ARCHITECTURE = "MaskFormer"
+    with pytest.raises(ValueError, match=r"MaskFormer ignores MODEL\.MASK_FORMER.LOSSES"):
+        build_model(cfg)
+
+
+@META_ARCH_REGISTRY.register()
+class _OwnRetina(RetinaNet):
+    """A detector without masks."""
+
+
+def test_the_checked_node_keeps_its_ways_to_itself():
+    """What is merged into it is a plain node, and so is the node itself once it is stripped."""
+    cfg = get_cfg()
+    plugin.add_metriseg_config(cfg)
+    cfg.MODEL.set_new_allowed(True)
+    cfg.merge_from_other_cfg(type(cfg)({"MODEL": {"MINE": {"DEPTH": 2}}}))
+    assert type(cfg.MODEL.MINE) is type(cfg)
+    assert type(pickle.loads(pickle.dumps(plugin.strip_metriseg_config(cfg))).MODEL) is type(cfg)
+
+
+@pytest.mark.parametrize(
+    "coarse", ["MetrisegEmbeddingSemSegFPNHead", "MetrisegPointRendSemSegHead"]
+)
+def test_not_every_head_is_a_coarse_head(coarse, tmp_path):
+    cfg = config("semantic PointRend", tmp_path)
+    cfg.MODEL.SEM_SEG_HEAD.LOSSES = []
+    cfg.MODEL.POINT_HEAD.COARSE_SEM_SEG_HEAD_NAME = coarse
+    with pytest.raises(ValueError, match=f"{coarse} can't be the coarse head: say MetrisegSem"):
+        build_model(cfg)
 
 
 @pytest.mark.parametrize(
@@ -472,8 +529,19 @@ def test_a_lazy_config_of_the_zoo_gets_losses_in_a_line(zoo, place):
 
 def test_a_lazy_head_without_a_counterpart_is_refused():
     model = model_zoo.get_config("COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_1x.py").model
-    with pytest.raises(ValueError, match=r"head must be one of MaskRCNN.*got FastRCNNConvFCHead"):
+    with pytest.raises(ValueError, match=r"head must be one of .*MaskRCNN.*FastRCNNConvFCHead"):
         plugin.with_losses(model.roi_heads.box_head, [])
+
+
+def test_a_lazy_head_of_ones_own_is_not_taken_for_the_stock_one():
+    class SemSegFPNHead(torch.nn.Module):
+        """Of the same name."""
+
+    with pytest.raises(ValueError, match="which ignores losses"):
+        plugin.with_losses(L(SemSegFPNHead)(num_classes=3), [])
+    stock = model_zoo.get_config("COCO-PanopticSegmentation/panoptic_fpn_R_50_1x.py").model
+    with pytest.raises(ValueError, match="losses must be a list"):
+        plugin.with_losses(stock.sem_seg_head, L(plugin.DiceLoss)())
 
 
 def test_crowds_are_told_to_the_segmentor():

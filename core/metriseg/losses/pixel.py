@@ -307,18 +307,21 @@ class TopKLoss(PixelLoss):
     def reduced(
         self, batch: Batch, reduction: Reduction, statistics: RegionStatistics | None
     ) -> Tensor:
-        values = self.evaluate(batch)
+        values, weight = self.evaluate(batch), batch.weight
+        if batch.counted is not None and weight is not None:
+            # a weight multiplies what its pixel costs, and the pixel is one
+            values, weight = values * weight, batch.counted
         least = self.min_kept or 1
         if self.threshold is None:
-            kept = F.largest_values(values, batch.weight, self.percent, least)
+            kept = F.largest_values(values, weight, self.percent, least)
         else:
             entropy = self.entropy_of_truth(batch)
             # a probability of exactly the threshold stays out, whatever logarithms round
             slack = 16 * torch.finfo(entropy.dtype).eps
             kept = (entropy > slack - math.log(self.threshold)).to(entropy.dtype)
-            kept = kept if batch.weight is None else kept * batch.weight
+            kept = kept if weight is None else kept * weight
             if self.min_kept is not None:
-                hardest = F.largest_values(entropy, batch.weight, 0.0, least)
+                hardest = F.largest_values(entropy, weight, 0.0, least)
                 kept = torch.maximum(kept, hardest)
         return reduce_pixels(values, kept, reduction, kept.sum())
 
