@@ -24,13 +24,18 @@ else:
 
     if TYPE_CHECKING:
         from metriseg_detectron2.config import *
+        from metriseg_detectron2.evaluation import *
         from metriseg_detectron2.evaluator import *
         from metriseg_detectron2.heads import *
         from metriseg_detectron2.losses import *
         from metriseg_detectron2.partition_evaluator import *
         from metriseg_detectron2.segmentor import *
+        from metriseg_detectron2.solver import *
     else:
-        _HOMES = ("losses", "config", "heads", "segmentor", "evaluator", "partition_evaluator")
+        _HOMES = (
+            *("losses", "config", "heads", "segmentor", "solver"),
+            *("evaluator", "partition_evaluator", "evaluation"),
+        )
         for _home in _HOMES:
             # they register what they define
             import_module(f"{__name__}.{_home}")
