@@ -68,9 +68,12 @@ docs: .venv/.docs
 readme: .venv/.torch
 	@PYTHONPATH=core $(BIN)/python docs/readme.py
 
-tables: .venv/.test
+tables: .venv/.test .venv/.detectron2
 	@$(BIN)/python docs/monai_tables.py
 	@$(BIN)/python docs/mmseg_tables.py 2>/dev/null
+ifneq ($(DETECTRON2_WHEEL),)
+	@$(BIN)/python docs/detectron2_tables.py 2>/dev/null
+endif
 
 clean:
 	rm -rf .venv work_dirs demo build dist site

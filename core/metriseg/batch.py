@@ -274,6 +274,22 @@ class Batch:
             return values
         return torch.where(self.valid.unsqueeze(1) if dense else self.valid, values, 0)
 
+    def of_known_instances(self) -> Batch:
+        """The same without the pixels that ``maps["instances"]`` gives a negative number.
+
+        Their object isn't known, as in a crowd. A batch without such pixels is returned as it is.
+
+        Raises:
+            ValueError: as of :meth:`instances`.
+        """
+        names = self.instances()
+        if names is None or not bool((names < 0).any()):
+            return self
+        known = names >= 0
+        weight = known.to(self.logits) if self.weight is None else self.weight * known
+        counted = None if self.counted is None else self.counted * known
+        return dataclasses.replace(self, weight=weight, counted=counted)
+
     def instances(self) -> Tensor | None:
         """``(N, *S)`` int64: the object of every pixel as the loader numbered them, or None.
 

@@ -7,7 +7,7 @@ by this list: a new loss gets all of them by standing here.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -471,3 +471,16 @@ CATALOGUE: dict[str, Entry] = {
     entry.name: entry
     for entry in (*_PIXEL, *_REGION, *_BOUNDARY, *_COMPOUND, *_EMBEDDING, *_PARTITION)
 }
+
+
+def parts_of(loss: SegmentationLoss) -> list[tuple[SegmentationLoss, Entry | None]]:
+    """The losses that one is a sum of, each with its entry, or None where it has none.
+
+    A loss that a plugin derived from one of the catalogue has the entry of that one. What isn't a
+    :class:`~metriseg.CompoundLoss` is its own only part.
+    """
+    if isinstance(loss, losses.CompoundLoss):
+        terms: Iterable[Any] = loss.terms
+        return [part for term in terms for part in parts_of(term)]
+    names = (kind.__name__ for kind in type(loss).__mro__)
+    return [(loss, next((CATALOGUE[name] for name in names if name in CATALOGUE), None))]

@@ -24,19 +24,43 @@ else:
 
     if TYPE_CHECKING:
         from metriseg_detectron2.config import *
+        from metriseg_detectron2.criterion import *
+        from metriseg_detectron2.deeplab import *
         from metriseg_detectron2.evaluation import *
         from metriseg_detectron2.evaluator import *
         from metriseg_detectron2.heads import *
+        from metriseg_detectron2.lazy import *
         from metriseg_detectron2.losses import *
+        from metriseg_detectron2.mapper import *
+        from metriseg_detectron2.panoptic_deeplab import *
         from metriseg_detectron2.partition_evaluator import *
+        from metriseg_detectron2.point_rend import *
         from metriseg_detectron2.segmentor import *
         from metriseg_detectron2.solver import *
     else:
-        _HOMES = (
-            *("losses", "config", "heads", "segmentor", "solver"),
-            *("evaluator", "partition_evaluator", "evaluation"),
-        )
+        from metriseg_detectron2.projects import refuse_without_project, register_projects
+
+        _HOMES = [
+            "losses",
+            "config",
+            "heads",
+            "lazy",
+            "mapper",
+            "segmentor",
+            "criterion",
+            "evaluator",
+            "partition_evaluator",
+            "evaluation",
+            "solver",
+        ]
         for _home in _HOMES:
             # they register what they define
             import_module(f"{__name__}.{_home}")
-        __getattr__, __dir__ = lazy_exports(__name__, homes=_HOMES)
+        _find, __dir__ = lazy_exports(__name__, homes=[*_HOMES, *register_projects(__name__)])
+
+        def __getattr__(name: str) -> object:
+            try:
+                return _find(name)
+            except AttributeError:
+                refuse_without_project(name)
+                raise

@@ -3,45 +3,114 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 from detectron2.config import CfgNode
+from detectron2.modeling import ROI_MASK_HEAD_REGISTRY, SEM_SEG_HEADS_REGISTRY
 
 from metriseg import SegmentationLoss, UnknownArgumentError
-from metriseg_detectron2.losses import LOSS_REGISTRY, UNSUPPORTED
+from metriseg_detectron2.convention import Detectron2Convention
+from metriseg_detectron2.losses import HOW_TO_REGISTER, LOSS_REGISTRY, UNSUPPORTED
+from metriseg_detectron2.projects import refuse_without_project
+from metriseg_detectron2.yaml_messages import in_yaml, typed_words
 
 __all__ = ["add_metriseg_config", "check_metriseg_config", "strip_metriseg_config"]
 
-#: The nodes of MODEL that have losses -> our head for it, and the stock head whose place it takes.
-HEADS = {
-    "ROI_MASK_HEAD": ("MetrisegMaskRCNNConvUpsampleHead", "MaskRCNNConvUpsampleHead"),
-    "SEM_SEG_HEAD": ("MetrisegSemSegFPNHead", "SemSegFPNHead"),
+#: The lists of losses that a node may have: of masks or maps, and of points sampled from them.
+KEYS = ("LOSSES", "POINT_LOSSES")
+
+
+class Head(NamedTuple):
+    """A head of ours: the stock head whose place it takes, and the lists that it reads."""
+
+    stock: str
+    keys: tuple[str, ...] = ("LOSSES",)
+
+
+#: The nodes of MODEL with losses -> our heads for them.
+HEADS: dict[str, dict[str, Head]] = {
+    "ROI_MASK_HEAD": {
+        "MetrisegMaskRCNNConvUpsampleHead": Head("MaskRCNNConvUpsampleHead"),
+        "MetrisegPointRendMaskHead": Head("PointRendMaskHead", KEYS),
+        "MetrisegImplicitPointRendMaskHead": Head("ImplicitPointRendMaskHead", ("POINT_LOSSES",)),
+    },
+    "SEM_SEG_HEAD": {
+        "MetrisegSemSegFPNHead": Head("SemSegFPNHead"),
+        "MetrisegEmbeddingSemSegFPNHead": Head("SemSegFPNHead"),
+        "MetrisegDeepLabV3Head": Head("DeepLabV3Head"),
+        "MetrisegDeepLabV3PlusHead": Head("DeepLabV3PlusHead"),
+        "MetrisegPanopticDeepLabSemSegHead": Head("PanopticDeepLabSemSegHead"),
+        "MetrisegPointRendSemSegHead": Head("PointRendSemSegHead", ("POINT_LOSSES",)),
+    },
 }
 
-#: Our head and meta-architecture of embeddings -> the stock ones whose place they take.
-EMBEDDING_HEAD = ("MetrisegEmbeddingSemSegFPNHead", "SemSegFPNHead")
-EMBEDDING_ARCHITECTURE = ("MetrisegEmbeddingSegmentor", "SemanticSegmentor")
+#: What else of ours a config may name -> the stock name.
+OTHERS = {
+    "MetrisegEmbeddingSegmentor": "SemanticSegmentor",
+    "MetrisegPointRendROIHeads": "PointRendROIHeads",
+}
+
+#: Detectron2's architectures and ours -> the nodes that they build. Others may build any.
+ARCHITECTURES: dict[str, tuple[str, ...]] = {
+    "GeneralizedRCNN": ("ROI_MASK_HEAD",),
+    "PanopticFPN": ("ROI_MASK_HEAD", "SEM_SEG_HEAD"),
+    "SemanticSegmentor": ("SEM_SEG_HEAD",),
+    "PanopticDeepLab": ("SEM_SEG_HEAD",),
+    "MetrisegEmbeddingSegmentor": ("SEM_SEG_HEAD",),
+    "RetinaNet": (),
+    "FCOS": (),
+    "ProposalNetwork": (),
+    "TensorMask": (),
+}
+
+
+class _LikeAnyNode(type):
+    """The type of a type that equals CfgNode: a merge asks of two nodes whether their types do."""
+
+    def __eq__(cls, other: object) -> bool:
+        return other is CfgNode or other is cls
+
+    def __hash__(cls) -> int:
+        return hash(CfgNode)
+
+
+class _CheckedModel(CfgNode, metaclass=_LikeAnyNode):
+    """``MODEL`` of a config: it is checked as a model is built, whoever builds it.
+
+    ``build_model`` asks it for META_ARCHITECTURE, and nothing else that Detectron2 calls would let
+    us see that a stock head is about to ignore a list of losses.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "META_ARCHITECTURE":
+            _check_model(self)
+        return super().__getattr__(name)
 
 
 def add_metriseg_config(cfg: CfgNode) -> None:
-    """Declare ``MODEL.ROI_MASK_HEAD.LOSSES`` and ``MODEL.SEM_SEG_HEAD.LOSSES``, empty lists.
+    """Declare the lists of losses: ``LOSSES`` and ``POINT_LOSSES`` of the two nodes with heads.
 
-    A list has mappings such as ``{NAME: TverskyLoss, FN_WEIGHT: 0.7, LOSS_WEIGHT: 1.0}``. It is
-    read by the heads ``MetrisegMaskRCNNConvUpsampleHead`` and ``MetrisegSemSegFPNHead``; a stock
-    head knows nothing of it (:func:`check_metriseg_config`). ``MODEL.EMBEDDING`` is what
-    ``MetrisegEmbeddingSemSegFPNHead`` and ``MetrisegEmbeddingSegmentor`` read.
+    The nodes are ``MODEL.ROI_MASK_HEAD`` and ``MODEL.SEM_SEG_HEAD``, and the lists are empty. One
+    has mappings such as ``{NAME: TverskyLoss, FN_WEIGHT: 0.7, LOSS_WEIGHT: 1.0}``, and is read by
+    heads of ours; where a config names a head that knows nothing of it, no model is built from it
+    (:func:`check_metriseg_config`). ``MODEL.EMBEDDING`` is what ``MetrisegEmbeddingSemSegFPNHead``
+    and ``MetrisegEmbeddingSegmentor`` read.
 
     Args:
         cfg: Detectron2's config; what it already declares is left alone.
     """
     for node in HEADS:
-        if "LOSSES" not in cfg.MODEL[node]:
-            cfg.MODEL[node].LOSSES = []
+        for key in KEYS:
+            if key not in cfg.MODEL[node]:
+                cfg.MODEL[node][key] = []
     if "EMBEDDING" not in cfg.MODEL:
         cfg.MODEL.EMBEDDING = CfgNode(
             {"CHANNELS": 6, "COORDINATES": True, "BANDWIDTH": 1.0, "BACKGROUND": 0, "MIN_SIZE": 10}
         )
+    # in its place, past the node's own __setattr__, which is for keys
+    object.__setattr__(cfg.MODEL, "__class__", _CheckedModel)
 
 
 def strip_metriseg_config(cfg: CfgNode) -> CfgNode:
@@ -52,16 +121,22 @@ def strip_metriseg_config(cfg: CfgNode) -> CfgNode:
     """
     stripped = cfg.clone()
     stripped.defrost()
-    for node, (ours, stock) in HEADS.items():
-        head = stripped.MODEL[node]
-        head.pop("LOSSES", None)
-        if ours == head.NAME:
-            head.NAME = stock
-    stripped.MODEL.pop("EMBEDDING", None)
-    if EMBEDDING_HEAD[0] == stripped.MODEL.SEM_SEG_HEAD.NAME:
-        stripped.MODEL.SEM_SEG_HEAD.NAME = EMBEDDING_HEAD[1]
-    if EMBEDDING_ARCHITECTURE[0] == stripped.MODEL.META_ARCHITECTURE:
-        stripped.MODEL.META_ARCHITECTURE = EMBEDDING_ARCHITECTURE[1]
+    model = stripped.MODEL
+    object.__setattr__(model, "__class__", CfgNode)
+    model.pop("EMBEDDING", None)
+    for node, heads in HEADS.items():
+        for key in KEYS:
+            model[node].pop(key, None)
+        if model[node].NAME in heads:
+            model[node].NAME = heads[model[node].NAME].stock
+    for parent, key in (
+        (model, "META_ARCHITECTURE"),
+        (model.ROI_HEADS, "NAME"),
+        (model.get("POINT_HEAD", {}), "COARSE_SEM_SEG_HEAD_NAME"),
+    ):
+        if key in parent:
+            of_coarse = {name: head.stock for name, head in HEADS["SEM_SEG_HEAD"].items()}
+            parent[key] = (OTHERS | of_coarse).get(parent[key], parent[key])
     if cfg.is_frozen():
         stripped.freeze()
     return stripped
@@ -70,13 +145,95 @@ def strip_metriseg_config(cfg: CfgNode) -> CfgNode:
 def check_metriseg_config(cfg: CfgNode) -> None:
     """Refuse losses that would silently be ignored.
 
+    A config of :func:`add_metriseg_config` is checked whenever a model is built from it.
+
     Raises:
-        ValueError: for ``LOSSES`` beside the NAME of a stock head.
+        ValueError: for ``LOSSES`` or ``POINT_LOSSES`` beside a head that doesn't read them, or of a
+            head that the model hasn't got.
     """
-    for node, (ours, stock) in HEADS.items():
-        head = cfg.MODEL[node]
-        if head.get("LOSSES") and stock == head.NAME:
-            raise ValueError(f"MODEL.{node}.NAME: {stock} ignores the LOSSES beside it: say {ours}")
+    _check_model(cfg.MODEL)
+
+
+def _check_model(model: CfgNode) -> None:
+    architecture = model["META_ARCHITECTURE"]
+    for node in HEADS:
+        for key in KEYS:
+            if not model[node].get(key):
+                continue
+            name, named_by = model[node]["NAME"], f"MODEL.{node}.NAME"
+            if key == "LOSSES" and name.endswith("PointRendSemSegHead"):
+                named_by = "MODEL.POINT_HEAD.COARSE_SEM_SEG_HEAD_NAME"
+                name = model["POINT_HEAD"]["COARSE_SEM_SEG_HEAD_NAME"]
+            if key not in _read_by(node, name):
+                raise ValueError(
+                    f"{named_by}: {name} ignores MODEL.{node}.{key}{_instead(node, name, key)}"
+                )
+            if node not in ARCHITECTURES.get(architecture, HEADS):
+                raise ValueError(
+                    f"MODEL.{node}.{key}: META_ARCHITECTURE {architecture} builds no such head"
+                )
+            if node == "ROI_MASK_HEAD" and not model["MASK_ON"]:
+                raise ValueError(
+                    f"MODEL.{node}.{key}: no mask head is built where MODEL.MASK_ON is False"
+                )
+    _check_company(model)
+
+
+def _check_company(model: CfgNode) -> None:
+    """Refuse a head of ours where the rest of the model asks for another."""
+    architecture, pooler = model["META_ARCHITECTURE"], model["ROI_MASK_HEAD"]["POOLER_TYPE"]
+    semantic, masks = model["SEM_SEG_HEAD"]["NAME"], model["ROI_MASK_HEAD"]["NAME"]
+    if model["ROI_HEADS"]["NAME"] == "PointRendROIHeads" and masks in HEADS["ROI_MASK_HEAD"]:
+        raise ValueError(
+            "MODEL.ROI_HEADS.NAME: PointRendROIHeads takes Detectron2's own mask head alone: say"
+            " MetrisegPointRendROIHeads"
+        )
+    if masks == "MetrisegMaskRCNNConvUpsampleHead" and not pooler and model["MASK_ON"]:
+        raise ValueError(
+            f"MODEL.ROI_MASK_HEAD.NAME: {masks} needs a POOLER_TYPE, and PointRend has none: say"
+            " MetrisegPointRendMaskHead"
+        )
+    if semantic not in HEADS["SEM_SEG_HEAD"]:
+        return
+    fitting = "MetrisegPanopticDeepLabSemSegHead"
+    if architecture == "PanopticDeepLab" and semantic != fitting:
+        raise ValueError(
+            f"MODEL.SEM_SEG_HEAD.NAME: {semantic} is no head of PanopticDeepLab: say {fitting}"
+        )
+    # DeepLab's keys, and features that no feature pyramid made
+    if (
+        HEADS["SEM_SEG_HEAD"][semantic].stock == "SemSegFPNHead"
+        and "ASPP_CHANNELS" in model["SEM_SEG_HEAD"]
+        and any(name.startswith("res") for name in model["SEM_SEG_HEAD"]["IN_FEATURES"])
+    ):
+        raise ValueError(
+            f"MODEL.SEM_SEG_HEAD.NAME: {semantic} would replace DeepLab's decoder: say"
+            " MetrisegDeepLabV3Head or MetrisegDeepLabV3PlusHead"
+        )
+
+
+def _read_by(node: str, name: str) -> Sequence[str]:
+    """The lists that a head reads of its node; of a head that isn't registered, all."""
+    registry = ROI_MASK_HEAD_REGISTRY if node == "ROI_MASK_HEAD" else SEM_SEG_HEADS_REGISTRY
+    if name in registry:
+        keys: Sequence[str] = getattr(registry.get(name), "loss_keys", ())
+        return keys
+    refuse_without_project(name)
+    return KEYS
+
+
+def _instead(node: str, name: str, key: str) -> str:
+    """What to say in place of a head that doesn't read a list."""
+    readers = {ours: head.stock for ours, head in HEADS[node].items() if key in head.keys}
+    same = [ours for ours, stock in readers.items() if stock == name]
+    if same:
+        return f": say {same[0]}"
+    return f", which is read by {', '.join(readers)}"
+
+
+def built_losses(cfg: CfgNode, node: str, key: str = "LOSSES") -> list[SegmentationLoss]:
+    """The losses that a head reads of its node of MODEL; none where nothing declared them."""
+    return build_losses(cfg.MODEL[node].get(key, []), f"MODEL.{node}.{key}")
 
 
 def build_losses(entries: Sequence[Any], where: str = "LOSSES") -> list[SegmentationLoss]:
@@ -91,49 +248,66 @@ def build_losses(entries: Sequence[Any], where: str = "LOSSES") -> list[Segmenta
     """
     if not isinstance(entries, (list, tuple)):
         raise ValueError(f"{where} must be a list of mappings with NAME, got {entries!r}")
-    return [_build_loss(entry, f"{where}[{i}]") for i, entry in enumerate(entries)]
+    return [build_loss(entry, f"{where}[{i}]") for i, entry in enumerate(entries)]
 
 
-def _build_loss(entry: Any, where: str) -> SegmentationLoss:
+def build_loss(entry: Any, where: str) -> SegmentationLoss:
     if not isinstance(entry, Mapping) or not isinstance(entry.get("NAME"), str):
         raise ValueError(
             f"{where} must be a mapping with NAME, such as {{NAME: DiceLoss, LOSS_WEIGHT: 1.0}},"
             f" got {entry!r}"
         )
     loss = _find_loss(entry["NAME"], where)
-    hints = loss.hints()
+    words, hints = _words(loss), loss.hints()
     arguments = {}
     for key, value in entry.items():
         if key == "NAME":
             continue
-        word = _word(loss, key, hints, where)
+        word = _word(loss, key, words, where)
         if word == "terms":
             arguments[word] = build_losses(value, f"{where}.{key}")
         else:
             value = _lower_case(value)
-            arguments[word] = _numbers(value) if _takes_numbers(hints[word]) else value
+            arguments[word] = _numbers(value) if _takes_numbers(hints.get(word, Any)) else value
     try:
-        return loss(**arguments)
+        built = loss(**arguments)
     except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error
+        message = in_yaml(str(error), {*words, *typed_words(entry)})
+        raise ValueError(f"{where}: {message}") from error
+    built.place = where
+    return built
 
 
 def _find_loss(name: str, where: str) -> type[SegmentationLoss]:
     if name in LOSS_REGISTRY:
-        return LOSS_REGISTRY.get(name)
+        loss = LOSS_REGISTRY.get(name)
+        if not (isinstance(loss, type) and issubclass(loss, Detectron2Convention)):
+            raise ValueError(
+                f"{where}.NAME: {name} is registered, but not bound for Detectron2: it must be"
+                f" {HOW_TO_REGISTER}"
+            )
+        return loss
     if name in UNSUPPORTED:
         raise ValueError(f"{where}.NAME: {name} is not offered in Detectron2: {UNSUPPORTED[name]}")
     names = [known for known, _ in LOSS_REGISTRY]
     raise ValueError(f"{where}.NAME: there is no loss {name!r}{_nearest(name, names)}")
 
 
-def _word(loss: type[SegmentationLoss], key: Any, words: Mapping[str, Any], where: str) -> str:
+def _words(loss: type[SegmentationLoss]) -> list[str]:
+    """The constructor's words, with all that it passes on."""
+    found = inspect.signature(loss).parameters.values()
+    own = [word.name for word in found if word.kind is not inspect.Parameter.VAR_KEYWORD]
+    passed_on = [] if len(own) == len(found) else loss.hints()
+    return list(dict.fromkeys([*own, *passed_on]))
+
+
+def _word(loss: type[SegmentationLoss], key: Any, words: Sequence[str], where: str) -> str:
     """The constructor's word for a key; the config's keys are upper case."""
     keys = {word.upper(): word for word in words}
     if key in keys:
         return keys[key]
     hint = loss.synonyms.get(str(key).lower())
-    explanation = f": {hint}" if hint else _nearest(str(key).upper(), list(keys))
+    explanation = f": {in_yaml(hint, words)}" if hint else _nearest(str(key).upper(), list(keys))
     raise UnknownArgumentError(f"{where}: {loss.__name__} has no key {key!r}{explanation}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -18,6 +19,7 @@ from metriseg import (
     TableLoss,
     validation,
 )
+from metriseg.batch import Activation
 from metriseg.binding import keyword
 from metriseg.composition import argument_types
 from metriseg.losses.combination import CombinedLoss
@@ -27,6 +29,40 @@ CATEGORY = "category"
 
 #: What a loss takes that no head owns.
 ACTIVATION_WITHOUT_A_HEAD = "softmax"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the losses of a head get to see.
+
+    Attributes:
+        stem: the stock loss's key in the head's result.
+        num_channels: of the logits.
+        activation: for losses that were given none.
+        smooth: for losses that were given none; None leaves them their own.
+        points: whether the pixels are samples, which have no neighbours.
+        regions: whether each is a problem of its own with one channel; its category is then the
+            map ``CATEGORY``.
+        num_categories: of the regions; None where it isn't known.
+    """
+
+    stem: str
+    num_channels: int
+    activation: Activation
+    smooth: float | None = None
+    points: bool = False
+    regions: bool = False
+    num_categories: int | None = None
+
+    @classmethod
+    def of_regions(cls, stem: str, num_categories: int | None, *, points: bool = False) -> Seen:
+        """A channel a region, as the mask heads have it."""
+        return cls(stem, 1, "sigmoid", 1.0, points, True, num_categories)
+
+    @classmethod
+    def of_classes(cls, stem: str, num_classes: int, *, points: bool = False) -> Seen:
+        """A channel a class, as the semantic heads have it."""
+        return cls(stem, num_classes, "softmax", points=points)
 
 
 class Detectron2Convention(Convention):
@@ -52,6 +88,8 @@ regions of that category: the mean over regions becomes a weighted mean, or, for
     #: What a mask head says beside what a loader may.
     map_names: ClassVar[tuple[str, ...]] = (CATEGORY,)
 
+    #: Where in a YAML config the loss stands; empty where it was built in Python.
+    place: str = ""
     loss_weight: float
     #: ``(K,)``: set by a mask head, in place of ``class_weight``.
     category_weight: Tensor | None
@@ -89,16 +127,12 @@ regions of that category: the mean over regions becomes a weighted mean, or, for
         if "activation" in arguments:
             self.activation = arguments["activation"]
 
-    def settle(
-        self, *, activation: str, smooth: float | None, log_as: str, categories: int | None = None
-    ) -> None:
+    def settle(self, seen: Seen, log_as: str) -> None:
         """Fill in what the user left to the head that owns this loss; called as it is built.
 
         Args:
-            activation: where none was given.
-            smooth: where none was given; None leaves the loss its own.
-            log_as: the loss's key in the head's result.
-            categories: of a mask head, whose regions ``class_weight`` then weighs.
+            seen: what the head shows it. Regions are weighed by ``class_weight``.
+            log_as: its key in the head's result.
 
         Raises:
             ValueError: for a ``class_weight`` of another length or that the loss can't have there,
@@ -108,14 +142,19 @@ regions of that category: the mean over regions becomes a weighted mean, or, for
             raise ValueError("reduction must be 'mean' or 'sum' in a head, got 'none'")
         given = self.arguments()
         if given["activation"] is None:
-            self.activation = self.fitting_activation(activation)
-        if smooth is not None and "smooth" in given and given["smooth"] is None:
-            self.smooth = smooth
-        if categories is not None and self.class_weight is not None:
-            if self.class_weight.numel() != categories:
+            self.activation = self.fitting_activation(seen.activation)
+        if seen.smooth is not None and "smooth" in given and given["smooth"] is None:
+            self.smooth = seen.smooth
+        if seen.regions and self.class_weight is not None:
+            if seen.num_categories is None:
                 raise ValueError(
-                    f"class_weight must have a number for each of the {categories} categories,"
-                    f" got {self.class_weight.numel()}"
+                    "class_weight weighs the regions of each category, and a head of class-agnostic"
+                    " masks has to be told how many there are: say num_categories"
+                )
+            if self.class_weight.numel() != seen.num_categories:
+                raise ValueError(
+                    "class_weight must have a number for each of the"
+                    f" {seen.num_categories} categories, got {self.class_weight.numel()}"
                 )
             if isinstance(self, CombinedLoss) and self.per_image:
                 raise ValueError(
@@ -164,7 +203,10 @@ regions of that category: the mean over regions becomes a weighted mean, or, for
         weight = self.category_weight.to(batch.logits)[batch.maps[CATEGORY]]
         if not (isinstance(self, TableLoss) and getattr(self, "per_image", True)):
             # the given statistics know nothing of these weights
-            everywhere = weight[:, None, None].expand_as(batch.logits[:, 0])
+            pixels = batch.logits[:, 0]
+            everywhere = weight.view(-1, *[1] * (pixels.ndim - 1)).expand_as(pixels)
+            if batch.weight is not None:
+                everywhere = everywhere * batch.weight
             weighted = dataclasses.replace(batch, weight=everywhere)
             return super().value(weighted, reduction=reduction)
         regions = super().value(batch, reduction="none", statistics=statistics)[:, 0]
@@ -197,17 +239,10 @@ the head. Schedules count iterations."""
                 )
         self.log_as = self.name
 
-    def settle(
-        self, *, activation: str, smooth: float | None, log_as: str, categories: int | None = None
-    ) -> None:
+    def settle(self, seen: Seen, log_as: str) -> None:
         self.log_as = log_as
         for name, term in zip(self.term_names, self.terms, strict=True):
-            term.settle(
-                activation=activation,
-                smooth=smooth,
-                log_as=f"{log_as}/{name}",
-                categories=categories,
-            )
+            term.settle(seen, f"{log_as}/{name}")
         self.activation = self.terms[0].activation
 
     def current_step(self) -> int:

@@ -25,6 +25,7 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.utils.logger import log_first_n
 
 from metriseg_detectron2.partition_evaluator import Kind, PartitionEvaluator
+from metriseg_detectron2.projects import PROJECTS
 
 __all__ = ["build_evaluator"]
 
@@ -279,10 +280,9 @@ def _has_masks(record: Mapping[str, Any]) -> bool:
     return all("segmentation" in one for one in record.get("annotations", ()))
 
 
-#: Where a package comes from.
+#: How a package is installed; panopticapi is not on PyPI.
 _HINTS = {
-    "panopticapi": " (it is not on PyPI: pip install"
-    " git+https://github.com/cocodataset/panopticapi.git)",
+    "panopticapi": f": {PROJECTS['panoptic_deeplab'].install}",
     "lvis": ": pip install lvis",
 }
 

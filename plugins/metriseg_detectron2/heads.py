@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Dict, List  # noqa: UP035  # what TorchScript reads
+from typing import Any, ClassVar, Dict, List  # noqa: UP035  # what TorchScript reads
 
 import torch
 from detectron2.config import configurable
@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional as nnf
 
 from metriseg import SegmentationLoss
-from metriseg_detectron2.config import build_losses
-from metriseg_detectron2.convention import CATEGORY
+from metriseg_detectron2.config import built_losses
+from metriseg_detectron2.convention import CATEGORY, Seen
 from metriseg_detectron2.loss_modules import LossModules
 
 __all__ = ["MetrisegMaskRCNNConvUpsampleHead", "MetrisegSemSegFPNHead"]
@@ -39,13 +39,17 @@ class MetrisegMaskRCNNConvUpsampleHead(MaskRCNNConvUpsampleHead):
     Args:
         input_shape: of the region features.
         losses: losses of this plugin.
+        num_categories: how many there are, for losses with ``class_weight``; None for
+            ``num_classes``. Class-agnostic masks, ``num_classes=1``, don't tell.
         arguments: those of ``MaskRCNNConvUpsampleHead``.
 
     Raises:
         ValueError: for a loss that can't be the loss of one channel.
     """
 
-    __jit_ignored_attributes__ = ["loss_modules"]  # noqa: RUF012
+    #: What it reads of its node in a config.
+    loss_keys: ClassVar[tuple[str, ...]] = ("LOSSES",)
+    __jit_ignored_attributes__ = ["loss_modules", "loss_keys"]  # noqa: RUF012
 
     @configurable
     def __init__(
@@ -54,25 +58,21 @@ class MetrisegMaskRCNNConvUpsampleHead(MaskRCNNConvUpsampleHead):
         *,
         num_classes: int,
         losses: Iterable[SegmentationLoss] = (),
+        num_categories: int | None = None,
         **arguments: Any,
     ) -> None:
         # input_shape by its name: a config in the first place would be taken for the whole one
         super().__init__(input_shape=input_shape, num_classes=num_classes, **arguments)
-        self.loss_modules = LossModules(
-            losses,
-            stem="loss_mask",
-            num_channels=1,
-            activation="sigmoid",
-            smooth=1.0,
-            num_categories=num_classes,
-        )
+        if num_categories is None and num_classes > 1:
+            num_categories = num_classes
+        self.loss_modules = LossModules(losses, Seen.of_regions("loss_mask", num_categories))
 
     @classmethod
     def from_config(cls, cfg: Any, input_shape: ShapeSpec) -> dict[str, Any]:
-        losses = cfg.MODEL.ROI_MASK_HEAD.get("LOSSES", [])
         return {
             **super().from_config(cfg, input_shape),
-            "losses": build_losses(losses, "MODEL.ROI_MASK_HEAD.LOSSES"),
+            "losses": built_losses(cfg, "ROI_MASK_HEAD"),
+            "num_categories": cfg.MODEL.ROI_HEADS.NUM_CLASSES,
         }
 
     def __iter__(self) -> Iterator[nn.Module]:
@@ -89,19 +89,62 @@ class MetrisegMaskRCNNConvUpsampleHead(MaskRCNNConvUpsampleHead):
     @torch.jit.unused
     def mask_losses(self, logits: Tensor, instances: List[Instances]) -> Dict[str, Tensor]:  # noqa: UP006
         """The losses of ``(R, C or 1, M, M)`` logits, R foreground regions of all images."""
-        if len(self.loss_modules) == 0:
-            values = {"loss_mask": mask_rcnn_loss(logits, instances, self.vis_period)}
-        else:
-            logits, masks, categories = _matched(logits, instances)
-            _log_masks(logits, masks, self.vis_period)
-            values = self.loss_modules(
-                logits.unsqueeze(1), masks.unsqueeze(1), maps={CATEGORY: categories}
-            )
+        values = losses_of_masks(self.loss_modules, logits, instances, self.vis_period)
         return {key: value * self.loss_weight for key, value in values.items()}
 
 
+class SemanticLosses(nn.Module):
+    """What turns a semantic head of Detectron2 into one with losses of ours.
+
+    It stands before the head among the bases, and the class calls :meth:`own` at the end of its
+    constructor. An empty list stands for Detectron2's own loss.
+    """
+
+    #: What it reads of its node in a config.
+    loss_keys: ClassVar[tuple[str, ...]] = ("LOSSES",)
+    __jit_ignored_attributes__: ClassVar[list[str]] = ["loss_modules", "loss_keys"]
+
+    common_stride: int
+    ignore_value: int
+    loss_weight: float
+
+    def own(self, losses: Iterable[SegmentationLoss], num_classes: int) -> None:
+        """Take the losses.
+
+        Raises:
+            ValueError: for a loss that doesn't fit the number of classes.
+        """
+        self.loss_modules = LossModules(losses, Seen.of_classes("loss_sem_seg", num_classes))
+
+    def losses(self, predictions: Tensor, targets: Tensor, *weights: Any) -> dict[str, Tensor]:
+        """The losses of logits at ``common_stride`` against labels at full size.
+
+        Args:
+            predictions: ``(N, C, h, w)`` logits.
+            targets: ``(N, H, W)`` labels.
+            weights: one ``(N, H, W)`` for the pixels, from architectures that hand it over.
+        """
+        if len(self.loss_modules) == 0:
+            stock: dict[str, Tensor] = super().losses(predictions, targets, *weights)
+            return stock
+        (weight,) = weights or (None,)
+        values = self.loss_modules(
+            self.enlarged(predictions.float()),
+            targets,
+            ignore_index=self.ignore_value,
+            weight=weight,
+        )
+        return {key: value * self.loss_weight for key, value in values.items()}
+
+    def enlarged(self, values: Tensor) -> Tensor:
+        """From ``common_stride`` to full size."""
+        return nnf.interpolate(
+            values, scale_factor=self.common_stride, mode="bilinear", align_corners=False
+        )
+
+
 @SEM_SEG_HEADS_REGISTRY.register()
-class MetrisegSemSegFPNHead(SemSegFPNHead):
+class MetrisegSemSegFPNHead(SemanticLosses, SemSegFPNHead):
     """Detectron2's semantic FPN head with the losses of ``MODEL.SEM_SEG_HEAD.LOSSES``.
 
     An empty list stands for Detectron2's own loss. Weights of the stock head fit.
@@ -115,8 +158,6 @@ class MetrisegSemSegFPNHead(SemSegFPNHead):
         ValueError: for a loss that doesn't fit the number of classes.
     """
 
-    __jit_ignored_attributes__ = ["loss_modules"]  # noqa: RUF012
-
     @configurable
     def __init__(
         self,
@@ -127,49 +168,42 @@ class MetrisegSemSegFPNHead(SemSegFPNHead):
         **arguments: Any,
     ) -> None:
         super().__init__(input_shape=input_shape, num_classes=num_classes, **arguments)
-        self.loss_modules = LossModules(
-            losses,
-            stem="loss_sem_seg",
-            num_channels=num_classes,
-            activation="softmax",
-            smooth=None,
-        )
+        self.own(losses, num_classes)
 
     @classmethod
     def from_config(cls, cfg: Any, input_shape: dict[str, ShapeSpec]) -> dict[str, Any]:
-        losses = cfg.MODEL.SEM_SEG_HEAD.get("LOSSES", [])
         return {
             **super().from_config(cfg, input_shape),
-            "losses": build_losses(losses, "MODEL.SEM_SEG_HEAD.LOSSES"),
+            "losses": built_losses(cfg, "SEM_SEG_HEAD"),
         }
 
-    def losses(self, predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """The losses of logits at ``common_stride`` against labels at full size."""
-        if len(self.loss_modules) == 0:
-            return super().losses(predictions, targets)
-        logits = nnf.interpolate(
-            predictions.float(),
-            scale_factor=self.common_stride,
-            mode="bilinear",
-            align_corners=False,
-        )
-        values = self.loss_modules(logits, targets, ignore_index=self.ignore_value)
-        return {key: value * self.loss_weight for key, value in values.items()}
 
-
-def _matched(logits: Tensor, instances: list[Instances]) -> tuple[Tensor, Tensor, Tensor]:
-    """Each region's logits in the channel of its category, its mask (both (R, M, M)), and that."""
+def losses_of_masks(
+    losses: LossModules, logits: Tensor, instances: list[Instances], vis_period: int = 0
+) -> dict[str, Tensor]:
+    """The losses of ``(R, C or 1, M, M)`` logits against the masks in their boxes."""
+    if len(losses) == 0:
+        return {"loss_mask": mask_rcnn_loss(logits, instances, vis_period)}
     side = logits.shape[-1]
     occupied = [found for found in instances if len(found) > 0]
-    if not occupied:
-        return logits[:, 0], logits.new_zeros(0, side, side), logits.new_zeros(0).long()
-    masks = torch.cat([f.gt_masks.crop_and_resize(f.proposal_boxes.tensor, side) for f in occupied])
+    masks = [
+        found.gt_masks.crop_and_resize(found.proposal_boxes.tensor, side) for found in occupied
+    ]
+    none = torch.zeros(0, side, side, dtype=torch.bool)
+    truth = torch.cat(masks or [none]).to(logits.device)
+    chosen, categories = of_categories(logits, instances)
+    _log_masks(chosen, truth, vis_period)
+    return losses(chosen.unsqueeze(1), truth.unsqueeze(1), maps={CATEGORY: categories})
+
+
+def of_categories(logits: Tensor, instances: list[Instances]) -> tuple[Tensor, Tensor]:
+    """Of ``(R, C or 1, *S)`` each region's logits in the channel of its category, and that."""
+    found = [one.gt_classes for one in instances if len(one) > 0]
+    empty = torch.zeros(0, dtype=torch.int64, device=logits.device)
+    categories = torch.cat([empty, *found]).long()
     if logits.shape[1] == 1:
-        channels = torch.zeros(len(masks), dtype=torch.int64, device=logits.device)
-    else:
-        channels = torch.cat([found.gt_classes for found in occupied]).long()
-    regions = torch.arange(len(channels), device=logits.device)
-    return logits[regions, channels], masks.to(logits.device), channels
+        return logits[:, 0], categories
+    return logits[torch.arange(len(categories), device=logits.device), categories], categories
 
 
 def _log_masks(logits: Tensor, masks: Tensor, vis_period: int) -> None:

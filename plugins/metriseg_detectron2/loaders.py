@@ -10,23 +10,30 @@ from detectron2.data import DatasetMapper
 from detectron2.data import transforms as T
 from detectron2.modeling import META_ARCH_REGISTRY, SemanticSegmentor
 
+from metriseg_detectron2.mapper import CrowdDatasetMapper
+from metriseg_detectron2.segmentor import MetrisegEmbeddingSegmentor
+
 
 def build_train_mapper(cfg: CfgNode) -> Callable[[dict[str, Any]], dict[str, Any]] | None:
     """The mapper of training images; None stands for Detectron2's default.
 
-    Panoptic-DeepLab has its own. A semantic network whose config is one of DeepLab or PointRend
+    Panoptic-DeepLab has its own, and ``MetrisegEmbeddingSegmentor`` is told where crowds are. A
+    semantic network whose config is one of DeepLab or PointRend
     (``INPUT.CROP.SINGLE_CATEGORY_MAX_AREA``) is given crops of the resized image, in which no class
     takes more than that share, with PointRend's colours where ``INPUT.COLOR_AUG_SSD`` says so.
     """
-    architecture = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)
+    found = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)
+    architecture = found if isinstance(found, type) else type(None)
     if architecture.__name__ == "PanopticDeepLab":
         from detectron2.projects.panoptic_deeplab import PanopticDeeplabDatasetMapper
 
         return PanopticDeeplabDatasetMapper(cfg)
-    is_semantic = isinstance(architecture, type) and issubclass(architecture, SemanticSegmentor)
+    has_embedding = issubclass(architecture, MetrisegEmbeddingSegmentor)
+    kind = CrowdDatasetMapper if has_embedding else DatasetMapper
+    is_semantic = issubclass(architecture, SemanticSegmentor)
     if is_semantic and "SINGLE_CATEGORY_MAX_AREA" in cfg.INPUT.CROP:
-        return DatasetMapper(cfg, is_train=True, augmentations=_of_semantic_projects(cfg))
-    return None
+        return kind(cfg, is_train=True, augmentations=_of_semantic_projects(cfg))
+    return kind(cfg, is_train=True) if has_embedding else None
 
 
 def _of_semantic_projects(cfg: CfgNode) -> list[Any]:

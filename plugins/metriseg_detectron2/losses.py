@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from detectron2.utils.registry import Registry
 
 import metriseg as core
 from metriseg import binder
 from metriseg.binding import refuse_missing
 from metriseg_detectron2.convention import CompoundConvention, Detectron2Convention
+
+L = TypeVar("L", bound=core.SegmentationLoss)
+
+#: What :func:`register_loss` takes.
+HOW_TO_REGISTER = (
+    "a subclass of metriseg.SegmentationLoss, such as metriseg.PixelLoss with evaluate() or"
+    " metriseg.RegionLoss with from_statistics(), under @metriseg_detectron2.losses.register_loss"
+)
 
 LOSS_REGISTRY = Registry("METRISEG_LOSS")
 LOSS_REGISTRY.__doc__ = "Losses by the NAME that stands in LOSSES: of a head's config."
@@ -64,9 +74,36 @@ UNSUPPORTED: dict[str, str] = {
     " and the semantic head takes channels for classes",
 }
 
+
+def register_loss(loss: type[L]) -> type[L]:
+    """A class decorator: a loss of one's own that ``LOSSES`` may name, bound for Detectron2.
+
+    Args:
+        loss: a subclass of :class:`metriseg.SegmentationLoss`, or of a loss of this module.
+
+    Returns:
+        The loss with Detectron2's words (:class:`Detectron2Convention`), to stand in its module
+        under the name of the class.
+
+    Raises:
+        ValueError: for anything else, and for a name that is taken.
+    """
+    if not (isinstance(loss, type) and issubclass(loss, core.SegmentationLoss)):
+        raise ValueError(f"loss must be {HOW_TO_REGISTER}, got {loss!r}")
+    if loss.__name__ in LOSS_REGISTRY:
+        raise ValueError(f"loss: there is a loss {loss.__name__!r} already")
+    if not issubclass(loss, Detectron2Convention):
+        compound = issubclass(loss, core.CompoundLoss)
+        convention = CompoundConvention if compound else Detectron2Convention
+        loss = binder(convention, loss.__module__)(loss)
+    LOSS_REGISTRY.register(loss)
+    return loss
+
+
 __all__ = [
     "LOSS_REGISTRY",
     "UNSUPPORTED",
+    "register_loss",
     *(name for name in core.CATALOGUE if name not in UNSUPPORTED),
 ]
 

@@ -11,19 +11,14 @@ from typing import Any, NamedTuple
 from detectron2.config import CfgNode
 
 from metriseg_detectron2.config import add_metriseg_config
+from metriseg_detectron2.projects import PROJECTS
 
-#: Packages that a project imports, and Detectron2 alone doesn't -> how they are installed.
-_PACKAGES = {
-    "cv2": "pip install opencv-python-headless",
-    "panopticapi": "it is not on PyPI: pip install"
-    " git+https://github.com/cocodataset/panopticapi.git",
-}
-#: What our heads that take a stock head's place begin with.
+#: What the names of our heads have before those of the stock heads.
 _OURS = "Metriseg"
 
 
-class _Project(NamedTuple):
-    """A package below ``detectron2.projects``.
+class _Keys(NamedTuple):
+    """What is known of a project before it is imported.
 
     Attributes:
         declare: the name of its function that adds its keys to a config.
@@ -34,14 +29,14 @@ class _Project(NamedTuple):
     words: frozenset[str]
 
 
-_PROJECTS = {
-    "deeplab": _Project(
+_KEYS = {
+    "deeplab": _Keys(
         "add_deeplab_config",
         frozenset(
             {"DeepLabV3Head", "DeepLabV3PlusHead", "build_resnet_deeplab_backbone", "WarmupPolyLR"}
         ),
     ),
-    "point_rend": _Project(
+    "point_rend": _Keys(
         "add_pointrend_config",
         frozenset(
             {
@@ -50,7 +45,7 @@ _PROJECTS = {
             }
         ),
     ),
-    "panoptic_deeplab": _Project(
+    "panoptic_deeplab": _Keys(
         "add_panoptic_deeplab_config",
         frozenset({"PanopticDeepLab", "PanopticDeepLabSemSegHead", "PanopticDeepLabInsEmbedHead"}),
     ),
@@ -78,14 +73,14 @@ def add_project_configs(cfg: CfgNode, config_file: str, overrides: Sequence[str]
     written = _written(config_file, overrides)
     words = {value.removeprefix(_OURS) for value in written.values() if isinstance(value, str)}
     chosen = []
-    for name, project in _PROJECTS.items():
+    for name, project in _KEYS.items():
         if named := sorted(words & project.words):
             try:
                 _declare(cfg, name)
             except ImportError as error:
-                raise ImportError(f"{config_file} has {named[0]}, {_needs(name, error)}") from error
+                raise ImportError(f"{named[0]} is {_needs(name, error)}") from error
             chosen.append(name)
-    for name in _PROJECTS:
+    for name in _KEYS:
         unknown = _unknown(cfg, written)
         if not unknown or name in chosen:
             continue
@@ -119,12 +114,12 @@ def check_project_config(cfg: CfgNode) -> None:
 
 def _declare(cfg: CfgNode, name: str) -> None:
     module = importlib.import_module(f"detectron2.projects.{name}")
-    getattr(module, _PROJECTS[name].declare)(cfg)
+    getattr(module, _KEYS[name].declare)(cfg)
 
 
 def _needs(name: str, error: ImportError) -> str:
-    missing = error.name or str(error)
-    how = f" ({_PACKAGES[missing]})" if missing in _PACKAGES else ""
+    project, missing = PROJECTS[name], error.name or str(error)
+    how = f": {project.install}" if missing == project.needs else ""
     return f"of Detectron2's project {name}, which needs {missing}{how}"
 
 

@@ -13,12 +13,13 @@ from detectron2.modeling.meta_arch.semantic_seg import SemanticSegmentor
 from detectron2.modeling.postprocessing import sem_seg_postprocess
 from detectron2.structures import BitMasks, ImageList, Instances
 from torch import Tensor
-from torch.nn import functional as nnf
 
 from metriseg import SegmentationLoss, validation
+from metriseg.components import connected_components
 from metriseg.extraction import group_embedding
 from metriseg.models.embedding import EmbeddingBranch
 from metriseg_detectron2.heads import MetrisegSemSegFPNHead
+from metriseg_detectron2.mapper import CROWDS
 
 __all__ = ["MetrisegEmbeddingSegmentor", "MetrisegEmbeddingSemSegFPNHead"]
 
@@ -87,45 +88,48 @@ class MetrisegEmbeddingSemSegFPNHead(MetrisegSemSegFPNHead):
         features: Mapping[str, Tensor],
         targets: Tensor | None = None,
         instances: Tensor | None = None,
+        weight: Tensor | None = None,
     ) -> tuple[Tensor | None, dict[str, Tensor]]:
         """In training the losses; at inference the logits ``(N, C, H, W)`` alone."""
         if self.training:
-            return None, self.losses(self.layers(features), targets, instances)
+            return None, self.losses(self.layers(features), targets, instances, weight)
         return self.predict_with_embedding(features)[:, : self.num_classes], {}
 
     def predict_with_embedding(self, features: Mapping[str, Tensor]) -> Tensor:
         """``(N, C + D, H, W)`` at the size of the images."""
-        return self._enlarged(self.layers(features))
+        return self.enlarged(self.layers(features))
 
     def losses(
-        self, predictions: Tensor, targets: Tensor, instances: Tensor | None = None
+        self,
+        predictions: Tensor,
+        targets: Tensor,
+        instances: Tensor | None = None,
+        weight: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """The losses of what :meth:`layers` gives, against labels and instances at full size."""
         if len(self.loss_modules) == 0:
             return super().losses(predictions[:, : self.num_classes], targets)
-        both = self._enlarged(predictions.float())
+        both = self.enlarged(predictions.float())
         logits, embedding = both.tensor_split([self.num_classes], dim=1)
         values = self.loss_modules(
             logits,
             targets,
             ignore_index=self.ignore_value,
+            weight=weight,
             maps=None if instances is None else {"instances": instances},
             features=embedding,
         )
         return {key: value * self.loss_weight for key, value in values.items()}
-
-    def _enlarged(self, values: Tensor) -> Tensor:
-        return nnf.interpolate(
-            values, scale_factor=self.common_stride, mode="bilinear", align_corners=False
-        )
 
 
 @META_ARCH_REGISTRY.register()
 class MetrisegEmbeddingSegmentor(SemanticSegmentor):
     """Detectron2's semantic segmentor, which also finds instances by grouping embeddings.
 
-    In training the masks of ``instances`` (``MASK_ON: True``; without them, the components of the
-    classes) say which pixels belong together. At inference an output has, beside ``sem_seg``,
+    In training the masks of ``instances`` (``MASK_ON: True``) say which pixels belong together; in
+    an image without them, the components of its classes. Pixels of ``crowds``, which
+    :class:`CrowdDatasetMapper` adds to an input, don't count there; ``sem_seg_weights`` weigh the
+    pixels of all losses. At inference an output has, beside ``sem_seg``,
     ``instance_map``: ``(H, W)`` int64, 0 on the background and the instances from 1. The embedding
     is what :class:`metriseg.extraction.KernelSegments` trains.
 
@@ -180,16 +184,36 @@ class MetrisegEmbeddingSegmentor(SemanticSegmentor):
         if self.training:
             ignored = self.sem_seg_head.ignore_value
             targets = self._batched([one["sem_seg"] for one in batched_inputs], ignored)
-            instances = None
-            if all("instances" in one for one in batched_inputs):
-                painted = [painted_instances(one["instances"]) for one in batched_inputs]
-                instances = self._batched(painted, 0).tensor
-            return self.sem_seg_head(features, targets.tensor, instances)[1]
+            weight = self._loaded(batched_inputs, "sem_seg_weights")
+            instances = self._true_instances(batched_inputs)
+            return self.sem_seg_head(features, targets.tensor, instances, weight)[1]
         both = self.sem_seg_head.predict_with_embedding(features)
         return [
             self._output(one, size, given)
             for one, size, given in zip(both, images.image_sizes, batched_inputs, strict=True)
         ]
+
+    def _loaded(self, batched_inputs: list[dict[str, Any]], key: str) -> Tensor | None:
+        """What the inputs have under a key, 0 in the padding; None where none has it."""
+        having = [key in one for one in batched_inputs]
+        if not any(having):
+            return None
+        if not all(having):
+            raise ValueError(f"batched_inputs must all have {key!r}, or none of them")
+        return self._batched([one[key] for one in batched_inputs]).tensor
+
+    def _true_instances(self, batched_inputs: list[dict[str, Any]]) -> Tensor | None:
+        """``(N, H, W)``; None where no image has any, and the losses find components themselves."""
+        having = [has_masks(one) for one in batched_inputs]
+        if not any(having):
+            return None
+        painted = [
+            painted_instances(one["instances"], one.get(CROWDS))
+            if has
+            else torch.from_numpy(connected_components(one["sem_seg"].cpu()))
+            for one, has in zip(batched_inputs, having, strict=True)
+        ]
+        return self._batched(painted, 0).tensor
 
     def _batched(self, tensors: list[Tensor], padding: float = 0.0) -> ImageList:
         return ImageList.from_tensors(
@@ -215,16 +239,28 @@ class MetrisegEmbeddingSegmentor(SemanticSegmentor):
         return {"sem_seg": logits, "instance_map": instances[0] + (foreground is None)}
 
 
-def painted_instances(instances: Instances) -> Tensor:
-    """``(H, W)`` int64: 0 for background, and the instances from 1, the smallest on top."""
+def has_masks(one: Mapping[str, Any]) -> bool:
+    """Whether an input has masks of instances, if only of none."""
+    return "instances" in one and one["instances"].has("gt_masks")
+
+
+def painted_instances(instances: Instances, crowds: Tensor | None = None) -> Tensor:
+    """``(H, W)`` int64: 0 for background, and the instances from 1, the smallest on top.
+
+    Args:
+        instances: with ``gt_masks``.
+        crowds: ``(H, W)`` bool, the pixels that are -1 where no instance is.
+    """
     height, width = instances.image_size
-    if len(instances) == 0:
-        return torch.zeros(height, width, dtype=torch.int64)
     masks = instances.gt_masks
     if not isinstance(masks, BitMasks):
         masks = BitMasks.from_polygon_masks(masks, height, width)
     drawn = masks.tensor
     order = drawn.flatten(1).sum(1).argsort(descending=True, stable=True)
     # the highest number is on top
-    number = torch.arange(1, len(drawn) + 1, device=drawn.device)
-    return (drawn[order] * number[:, None, None]).amax(0)
+    number = torch.arange(len(drawn), device=drawn.device) + 1
+    background = torch.zeros(1, height, width, dtype=torch.int64, device=drawn.device)
+    painted = torch.cat([background, drawn[order] * number[:, None, None]]).amax(0)
+    if crowds is None:
+        return painted
+    return torch.where(crowds.to(drawn.device) & (painted == 0), -1, painted)

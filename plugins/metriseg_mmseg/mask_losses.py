@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from metriseg import CATALOGUE, CompoundLoss, SegmentationLoss, validation
-from metriseg.catalogue import Entry
+from metriseg import SegmentationLoss, validation
+from metriseg.catalogue import Entry, parts_of
 from metriseg.options import Reduction
 from metriseg.reduction import connected, nothing_of
 from metriseg_mmseg.carried import carrying_nothing
@@ -101,7 +101,7 @@ class MaskLoss(nn.Module):
     @property
     def parts(self) -> list[tuple[SegmentationLoss, Entry]]:
         """The losses that the one inside is a sum of, with what they promise."""
-        return [(part, _entry(part)) for part in _parts(self.loss)]
+        return [(part, _known(part, entry)) for part, entry in parts_of(self.loss)]
 
     def forward(
         self,
@@ -223,20 +223,10 @@ def _with_mask_words(config: Mapping[str, Any]) -> dict[str, Any]:
     return words
 
 
-def _parts(loss: SegmentationLoss) -> Iterator[SegmentationLoss]:
-    """The losses of the catalogue that a loss is a sum of."""
-    if type(loss).__name__ == CompoundLoss.__name__:
-        for term in loss.terms:
-            yield from _parts(term)
-    else:
-        yield loss
-
-
-def _entry(loss: SegmentationLoss) -> Entry:
-    for kind in type(loss).__mro__:
-        if kind.__name__ in CATALOGUE:
-            return CATALOGUE[kind.__name__]
-    raise ValueError(f"loss must be one of metriseg's catalogue, got {type(loss).__name__}")
+def _known(loss: SegmentationLoss, entry: Entry | None) -> Entry:
+    if entry is None:
+        raise ValueError(f"loss must be one of metriseg's catalogue, got {type(loss).__name__}")
+    return entry
 
 
 def _is_a_mean(loss: SegmentationLoss) -> bool:

@@ -499,3 +499,18 @@ def test_maps_are_made_of_distances() -> None:
     torch.testing.assert_close(
         F.reversed_distance_map(masks, normalize=False), torch.where(masks, deepest - d, 0.0)
     )
+
+
+def test_a_pixel_of_no_known_object_neither_belongs_to_one_nor_ends_it() -> None:
+    """A negative number in the map of instances is a pixel of weight 0."""
+    torch.manual_seed(0)
+    logits, target = torch.randn(1, 4, 6, 6), torch.ones(1, 6, 6, dtype=torch.int64)
+    names = torch.ones(1, 6, 6, dtype=torch.int64)
+    names[:, :3] = 2
+    unknown = torch.zeros(1, 6, 6, dtype=torch.bool)
+    unknown[:, 2:4, :3] = True
+    loss = metriseg.BoundaryAwareLoss()
+    value = loss(logits, target, maps={"instances": torch.where(unknown, -1, names)})
+    expected = loss(logits, target, weight=(~unknown).float(), maps={"instances": names})
+    assert value.item() == pytest.approx(expected.item())
+    assert value.item() != pytest.approx(loss(logits, target, maps={"instances": names}).item())

@@ -159,17 +159,13 @@ def test_detectron2_builds_the_snippet(entry: Entry) -> None:
         return
     pytest.importorskip("detectron2", reason="Detectron2 is not installed")
     from metriseg_detectron2.config import HEADS, build_losses
+    from metriseg_detectron2.convention import Seen
     from metriseg_detectron2.loss_modules import LossModules
 
-    assert head["NAME"] == HEADS[node][0]
-    in_mask_head = node == "ROI_MASK_HEAD"
-    modules = LossModules(
-        build_losses(head["LOSSES"]),
-        stem="loss",
-        num_channels=1 if in_mask_head else max(entry.min_classes, 2),
-        activation="sigmoid" if in_mask_head else "softmax",
-        smooth=1.0,
-    )
+    assert "LOSSES" in HEADS[node][head["NAME"]].keys
+    of_masks, of_classes = Seen.of_regions("loss", 2), Seen.of_classes("loss", entry.min_classes)
+    seen = of_masks if node == "ROI_MASK_HEAD" else of_classes
+    modules = LossModules(build_losses(head["LOSSES"]), seen)
     assert isinstance(modules[0], entry.loss)
 
 

@@ -257,3 +257,26 @@ def test_instances_must_fit(case: tuple[torch.Tensor, torch.Tensor]) -> None:
         PartitionLoss()(logits, target, maps={"instances": target[:, :2]})
     with pytest.raises(ValueError, match="soft labels"):
         PartitionLoss()(logits, logits.softmax(1))
+
+
+@pytest.mark.parametrize("segments", ["ClassSegments", "SlotSegments", "KernelSegments"])
+def test_pixels_of_no_known_object_do_not_count(
+    case: tuple[torch.Tensor, torch.Tensor], segments: str
+) -> None:
+    """A negative number, two crowds with one or with two, is a pixel of weight 0."""
+    logits, target = case
+    names = torch.randint(4, (2, 5, 6))
+    unknown = torch.zeros(2, 5, 6, dtype=torch.bool)
+    unknown[0, :2, :2] = unknown[0, 3:, 4:] = True
+    loss = PartitionLoss({"type": segments, **({"seed": 0} if segments[0] == "K" else {})})
+    expected = loss(logits, target, weight=(~unknown).double(), maps={"instances": names})
+    merged = torch.where(unknown, -1, names)
+    apart = merged.clone()
+    apart[0, 3:, 4:] = -7
+    for given in (merged, apart):
+        value = loss(logits, target, maps={"instances": given})
+        assert value.item() == pytest.approx(expected.item(), abs=1e-12)
+    weight = torch.rand(2, 5, 6, dtype=torch.float64)
+    value = loss(logits, target, weight=weight, maps={"instances": merged})
+    expected = loss(logits, target, weight=weight * ~unknown, maps={"instances": names})
+    assert value.item() == pytest.approx(expected.item(), abs=1e-12)

@@ -282,6 +282,35 @@ def test_a_category_of_weight_zero_is_not_there(name):
     torch.testing.assert_close(head.mask_losses(logits, instances), expected)
 
 
+@pytest.mark.parametrize("name", ["DiceLoss", "CrossEntropyLoss", "LovaszHingeLoss"])
+def test_class_weights_know_the_category_of_class_agnostic_masks(name):
+    """One channel for all categories: the same regions, and the same weights."""
+    weights, instances = [0.5, 1.0, 2.0, 4.0], proposals(3, 2)
+    one = torch.randn(5, 1, SIDE, SIDE)
+    specific = mask_head(getattr(plugin, name)(class_weight=weights))
+    agnostic = mask_head(
+        getattr(plugin, name)(class_weight=weights), num_classes=1, num_categories=CATEGORIES
+    )
+    expected = specific.mask_losses(one.expand(-1, CATEGORIES, -1, -1), instances)["loss_mask"]
+    value = agnostic.mask_losses(one, instances)["loss_mask"]
+    torch.testing.assert_close(value, expected)
+
+
+def test_class_agnostic_masks_do_not_tell_the_number_of_categories():
+    with pytest.raises(ValueError, match="say num_categories"):
+        mask_head(plugin.DiceLoss(class_weight=[1.0, 2.0, 1.0, 1.0]), num_classes=1)
+    few = shipped_config(
+        "MODEL.ROI_MASK_HEAD.LOSSES", "[{'NAME': 'DiceLoss', 'CLASS_WEIGHT': [1, 2]}]"
+    )
+    with pytest.raises(ValueError, match=r"ROI_MASK_HEAD.LOSSES\[0\]: .* CLASS_WEIGHT must .* 10"):
+        build_model(few)
+    weights = "[{'NAME': 'DiceLoss', 'CLASS_WEIGHT': [1, 1, 1, 1, 1, 2, 1, 1, 1, 1]}]"
+    cfg = shipped_config("MODEL.ROI_MASK_HEAD.LOSSES", weights)
+    assert cfg.MODEL.ROI_MASK_HEAD.CLS_AGNOSTIC_MASK
+    (loss,) = build_model(cfg).roi_heads.mask_head.loss_modules
+    assert loss.category_weight.tolist() == [1, 1, 1, 1, 1, 2, 1, 1, 1, 1]
+
+
 def test_class_weights_repeat_regions_in_batch_statistics():
     """With sums over all regions, a category of weight 2 is there twice."""
     instances, logits = proposals(3), torch.randn(3, CATEGORIES, SIDE, SIDE)
@@ -461,15 +490,18 @@ def shipped_config(*overrides):
 )
 def test_a_whole_model_has_the_stock_keys_and_trains_a_step(architecture, expected):
     """Weights of the stock model load strictly, and every loss is there."""
-    cfg = shipped_config(
-        "MODEL.META_ARCHITECTURE",
-        architecture,
+    semantic = (
         "MODEL.SEM_SEG_HEAD.NAME",
         "MetrisegSemSegFPNHead",
         "MODEL.SEM_SEG_HEAD.NUM_CLASSES",
         "3",
         "MODEL.SEM_SEG_HEAD.LOSSES",
         "[{'NAME': 'DiceLoss'}, {'NAME': 'FocalLoss', 'LOSS_WEIGHT': 0.5}]",
+    )
+    cfg = shipped_config(
+        "MODEL.META_ARCHITECTURE",
+        architecture,
+        *(semantic if architecture == "PanopticFPN" else ()),
     )
     model = build_model(cfg)
     stock = build_model(plugin.strip_metriseg_config(cfg))

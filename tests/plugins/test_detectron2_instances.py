@@ -155,7 +155,7 @@ def test_yaml_round_trip(tmp_path):
     ("segments", "message"),
     [
         ({"TYPE": "KernelSegment"}, r"LOSSES\[0\].*did you mean 'KernelSegments'"),
-        ({"TYPE": "KernelSegments", "FREQUENCY": 3}, r"LOSSES\[0\].*frequencies"),
+        ({"TYPE": "KernelSegments", "FREQUENCY": 3}, r"LOSSES\[0\].*FREQUENCIES"),
     ],
 )
 def test_unknown_words_are_refused(segments, message):
@@ -241,3 +241,65 @@ def test_detectron2s_trainer_trains_it(tmp_path):
     assert Path(tmp_path / "model_final.pth").is_file()
 
     assert after < 0.5 * before, (before, after)
+
+
+def test_crowds_do_not_count_among_instances():
+    """Whatever is predicted on two crowd blobs costs nothing, and no other loss forgets them."""
+    given = inputs(side=SIDE)
+    crowds = torch.zeros(SIDE, SIDE, dtype=torch.bool)
+    crowds[24:28, 2:8] = crowds[24:28, 20:28] = True
+    for one in given:
+        one["sem_seg"][crowds] = 1
+        one["crowds"] = crowds
+    model = build_model(config())
+    logits = torch.nn.functional.one_hot(torch.stack([i["sem_seg"] for i in given])).movedim(3, 1)
+    truth = torch.stack([painted_instances(i["instances"], crowds) for i in given])
+    assert (truth[:, crowds] == -1).all()
+    loss = model.sem_seg_head.loss_modules[0]
+
+    def cost(apart):
+        names = torch.where(truth < 0, 7, truth)
+        if apart:
+            names = torch.where((truth < 0) & (torch.arange(SIDE) > 14), 8, names)
+        features = 50.0 * torch.nn.functional.one_hot(names, 9).movedim(3, 1).float()
+        maps = {"instances": truth}
+        return loss(20.0 * logits.float(), logits.argmax(1), maps=maps, features=features).item()
+
+    # an estimate of nothing, with this many frequencies
+    assert cost(apart=True) == pytest.approx(0, abs=2e-2)
+    assert cost(apart=False) == pytest.approx(cost(apart=True), abs=1e-6)
+    with_crowds = {key: value.item() for key, value in model(given).items()}
+    without = [{k: v for k, v in one.items() if k != "crowds"} for one in given]
+    ignorant = {key: value.item() for key, value in model(without).items()}
+    (partition, cross_entropy) = with_crowds
+    assert with_crowds[cross_entropy] == ignorant[cross_entropy]
+    assert with_crowds[partition] != ignorant[partition]
+
+
+def test_in_a_batch_each_image_has_the_instances_that_it_can_have():
+    """Of the second, without annotations, the components of its classes."""
+    model, given = build_model(config()), inputs(side=SIDE)
+    del given[1]["instances"]
+    truth = model._true_instances(given)
+    assert torch.equal(truth[0], painted_instances(given[0]["instances"]))
+    components = metriseg.components.connected_components(given[1]["sem_seg"])
+    assert torch.equal(truth[1], torch.from_numpy(components))
+    assert len(truth[1].unique()) == 2  # the two squares touch
+    given[0]["instances"].remove("gt_masks")
+    assert model._true_instances(given) is None
+
+
+def test_pixel_weights_weigh_every_loss():
+    """A weight of 0 is an ignored pixel; weights beside images without are an error."""
+    model, given = build_model(config()), inputs(side=SIDE)
+    ignoring = [dict(one) for one in given]
+    for one, other in zip(given, ignoring, strict=True):
+        one["sem_seg_weights"] = torch.ones(SIDE, SIDE)
+        one["sem_seg_weights"][:8] = 0
+        other["sem_seg"] = other["sem_seg"].clone()
+        other["sem_seg"][:8] = model.sem_seg_head.ignore_value
+    found = [{key: v.item() for key, v in model(batch).items()} for batch in (given, ignoring)]
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
+    del given[1]["sem_seg_weights"]
+    with pytest.raises(ValueError, match="batched_inputs must all have 'sem_seg_weights'"):
+        model(given)

@@ -3,7 +3,10 @@
 import copy
 import inspect
 import pickle
+import re
+import sys
 import textwrap
+from typing import Unpack
 
 import pytest
 
@@ -13,13 +16,16 @@ import torch
 import yaml
 from detectron2.config import LazyCall as L
 from detectron2.config import LazyConfig, get_cfg, instantiate
+from detectron2.utils.events import EventStorage
 from omegaconf import OmegaConf
 
 import metriseg
 import metriseg_detectron2 as plugin
 from metriseg.losses.schedules import LinearSchedule
+from metriseg.options import LossOptions
 from metriseg_detectron2 import losses
 from metriseg_detectron2.config import build_losses
+from metriseg_detectron2.convention import Seen
 
 NAMES = sorted(metriseg.CATALOGUE.keys() - losses.UNSUPPORTED.keys())
 
@@ -140,12 +146,12 @@ def test_yaml_builds_what_the_constructor_builds():
         ([{"NAME": "DiceLoss"}, {"NAME": "Unknown"}], r"LOSSES\[1\]\.NAME: .*TverskyLoss"),
         ([{"NAME": "TverskyLoss", "FN_WIEGHT": 1}], "did you mean 'FN_WEIGHT'"),
         ([{"NAME": "TverskyLoss", "fn_weight": 1}], "did you mean 'FN_WEIGHT'"),
-        ([{"NAME": "TverskyLoss", "ALPHA": 1}], "'fp_weight'"),
-        ([{"NAME": "DiceLoss", "WEIGHT": 1}], "'loss_weight'.*'class_weight'"),
+        ([{"NAME": "TverskyLoss", "ALPHA": 1}], "'FP_WEIGHT'"),
+        ([{"NAME": "DiceLoss", "WEIGHT": 1}], "'LOSS_WEIGHT'.*'CLASS_WEIGHT'"),
         ([{"NAME": "DiceLoss", "IGNORE_INDEX": 1}], "IGNORE_VALUE"),
-        ([{"NAME": "PowerJaccardLoss", "POWER": 3}], r"LOSSES\[0\]: power .*\[1, 2\], got 3"),
-        ([{"NAME": "DiceLoss", "SMOOTH": "much"}], r"LOSSES\[0\]: smooth"),
-        ([{"NAME": "CompoundLoss"}], "terms"),
+        ([{"NAME": "PowerJaccardLoss", "POWER": 3}], r"LOSSES\[0\]: POWER .*\[1, 2\], got 3"),
+        ([{"NAME": "DiceLoss", "SMOOTH": "much"}], r"LOSSES\[0\]: SMOOTH"),
+        ([{"NAME": "CompoundLoss"}], "'TERMS'"),
         (
             [{"NAME": "CompoundLoss", "TERMS": [{"NAME": "DiceLoss", "SMOTH": 1}]}],
             r"LOSSES\[0\]\.TERMS\[0\]: DiceLoss .*'SMOOTH'",
@@ -155,6 +161,117 @@ def test_yaml_builds_what_the_constructor_builds():
 def test_a_bad_config_is_explained(entries, message):
     with pytest.raises(ValueError, match=message):
         build_losses(entries)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        # a word at the beginning
+        ({"NAME": "TverskyLoss", "FN_WEIGHT": -1}, "FN_WEIGHT must be a finite number in [0, inf]"),
+        ({"NAME": "MimeLoss", "A": 0}, "A must be a finite number in (0, inf], got 0"),
+        ({"NAME": "DiceLoss", "PER_IMAGE": "no"}, "PER_IMAGE must be True or False, got 'no'"),
+        (
+            {"NAME": "CenterLoss", "DIMENSIONS": 3},
+            "NUM_CLASSES and DIMENSIONS belong together: give both for centres that are kept,"
+            " neither for those of the batch, got None and 3",
+        ),
+        # what is allowed and what was given
+        (
+            {"NAME": "FocalLoss", "REDUCTION": "gamma"},
+            "REDUCTION must be one of 'mean', 'sum', 'none', got 'gamma'",
+        ),
+        (
+            {"NAME": "DiceLoss", "CLASSES": "smooth"},
+            "CLASSES must be one of 'all', 'present', got 'smooth'",
+        ),
+        # running text
+        (
+            {"NAME": "GeneralizedWassersteinDiceLoss", "DISTANCES": [[0]]},
+            "DISTANCES must be a square matrix, a row and a column for each of two classes or"
+            " more, got shape (1, 1)",
+        ),
+        ({"NAME": "CompoundLoss", "TERMS": []}, "TERMS must have at least one loss"),
+        # a word and its value
+        (
+            {"NAME": "DiceLoss", "SYNC": True},
+            "SYNC: True sums statistics over ranks: it needs PER_IMAGE: False",
+        ),
+        (
+            {"NAME": "CrossEntropyLoss", "BALANCE": "image", "POS_WEIGHT": 2.0},
+            "BALANCE: 'image' weighs positives itself: leave out LABEL_SMOOTHING and POS_WEIGHT",
+        ),
+        (
+            {
+                "NAME": "CompoundLoss",
+                "TERMS": [{"NAME": "DiceLoss", "ACTIVATION": "identity"}, {"NAME": "FocalLoss"}],
+            },
+            "TERMS must agree whether they take probabilities (ACTIVATION: 'identity') or raw"
+            " scores, got {'dice': 'identity', 'focal': None}",
+        ),
+        ({"NAME": "CompoundLoss"}, "CompoundLoss: missing a required argument: 'TERMS'"),
+        # mappings within
+        (
+            {"NAME": "PartitionLoss", "SEGMENTS": {"BANDWIDTH": 1.0}},
+            "SEGMENTS must be a Segments, its name, or a mapping with its name as 'TYPE', got"
+            " {'BANDWIDTH': 1.0}",
+        ),
+        (
+            {"NAME": "PartitionLoss", "SEGMENTS": {"TYPE": "KernelSegments", "BANDWIDTH": -1}},
+            "BANDWIDTH must be a finite number in (0, inf], got -1",
+        ),
+        (
+            {"NAME": "PartitionLoss", "SEGMENTS": {"TYPE": "KernelSegments", "BANDWITH": 1}},
+            "KernelSegments has no key 'BANDWITH': did you mean 'BANDWIDTH'? (it takes"
+            " FREQUENCIES, BANDWIDTH, SEED)",
+        ),
+        (
+            {"NAME": "PartitionLoss", "SEGMENTS": {"TYPE": "SlotSegments", "NUM": 1}},
+            "SlotSegments has no key 'NUM' (it takes none)",
+        ),
+        (
+            {"NAME": "CompoundLoss", "TERMS": [{"NAME": "DiceLoss"}], "WEIGHTS": [{"SCHEDULE": 1}]},
+            "WEIGHTS: SCHEDULE must be one of 'constant', 'linear', 'cosine', 'step', got 1",
+        ),
+        (
+            {
+                "NAME": "CompoundLoss",
+                "TERMS": [{"NAME": "DiceLoss"}],
+                "WEIGHTS": [{"SCHEDULE": "linear", "START": 1}],
+            },
+            "arguments: 'END' and 'STEPS'",
+        ),
+        # hints
+        (
+            {"NAME": "TverskyLoss", "ALPHA": 1},
+            "TverskyLoss has no key 'ALPHA': say 'FP_WEIGHT' for the price of false positives and"
+            " 'FN_WEIGHT' for that of false negatives (in the original paper alpha is FP_WEIGHT;",
+        ),
+        (
+            {"NAME": "UnifiedFocalLoss", "WEIGHT": 1},
+            "say 'FOCAL_SHARE' for the share of the focal part (in the authors' code the weight is"
+            " that of the Tversky part, 1 - FOCAL_SHARE)",
+        ),
+        ({"NAME": "DiceLoss", "FOO": 1}, "(only SMOOTH, OVERLAP, CLASSES, PER_IMAGE, SYNC,"),
+    ],
+)
+def test_messages_speak_yaml(entry, message):
+    """Words are the keys that stand in the file; values and sentences keep their case."""
+    with pytest.raises(ValueError, match=re.escape(message)) as caught:
+        build_losses([entry])
+    assert str(caught.value).startswith("LOSSES[0]")
+    assert "IGNORE_INDEX" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_word_is_refused_by_its_key(name):
+    """A mapping is nothing that any word takes, but for those that are built of one."""
+    for word in inspect.signature(getattr(plugin, name)).parameters:
+        if word not in ("terms", "weights"):
+            entry = {"NAME": name, word.upper(): {"X": 1}}
+            if name == "CompoundLoss":
+                entry["TERMS"] = [{"NAME": "DiceLoss"}]
+            with pytest.raises(ValueError, match=rf"^LOSSES\[0\]: .*\b{word.upper()}\b"):
+                build_losses([entry])
 
 
 def test_losses_start_empty_and_are_declared_once(cfg):
@@ -210,6 +327,7 @@ def test_losses_beside_a_stock_head_are_refused(cfg):
     with pytest.raises(ValueError, match=r"SEM_SEG_HEAD\.NAME: SemSegFPNHead .* MetrisegSemSeg"):
         plugin.check_metriseg_config(cfg)
     cfg.MODEL.SEM_SEG_HEAD.NAME = "MetrisegSemSegFPNHead"
+    cfg.MODEL.META_ARCHITECTURE = "SemanticSegmentor"
     plugin.check_metriseg_config(cfg)
 
 
@@ -227,10 +345,14 @@ def test_lazy_configs_save_load_and_override(tmp_path):
     assert (loss.terms[0].fn_weight, loss.weights, loss.loss_weight) == (0.9, [1.0, 0.5], 2.0)
 
 
-def test_a_loss_of_ones_own_is_found_by_name(monkeypatch):
+@pytest.fixture
+def _registry_restored(monkeypatch):
     monkeypatch.setattr(plugin.LOSS_REGISTRY, "_obj_map", dict(plugin.LOSS_REGISTRY))
 
-    @plugin.LOSS_REGISTRY.register()
+
+@pytest.mark.usefixtures("_registry_restored")
+def test_a_loss_of_the_table_may_be_changed():
+    @plugin.register_loss
     class GentleDiceLoss(plugin.DiceLoss):
         """Dice at half its weight."""
 
@@ -245,3 +367,68 @@ def test_terms_keep_their_own_reduction() -> None:
     mean = plugin.CrossEntropyLoss()
     both = plugin.CompoundLoss([plugin.CrossEntropyLoss(reduction="sum"), mean])
     torch.testing.assert_close(both(logits, target), 21 * mean(logits, target))
+
+
+class Miss(metriseg.PixelLoss):
+    """(1 - p)^power of the truth: a loss of one's own, of the core's family."""
+
+    def __init__(self, power=2.0, *, scale: float = 1.0, **options: Unpack[LossOptions]):
+        super().__init__(**options)
+        self.power, self.scale = power, scale
+
+    def evaluate(self, batch):
+        return self.at_target(
+            lambda t: self.scale * ((1 - batch.probabilities) ** self.power * t).sum(1), batch
+        )
+
+
+@pytest.mark.usefixtures("_registry_restored")
+def test_a_loss_of_ones_own_is_bound(monkeypatch):
+    """With Detectron2's words beside its own, numbers written as text, and pickled by its name."""
+    bound = plugin.register_loss(Miss)
+    monkeypatch.setattr(sys.modules[__name__], "Miss", bound)
+    (loss,) = build_losses(
+        [
+            {
+                "NAME": "Miss",
+                "POWER": "1e0",
+                "SCALE": "5e-1",
+                "ACTIVATION": "sigmoid",
+                "LOSS_WEIGHT": 3,
+            }
+        ]
+    )
+    assert (type(loss), loss.power, loss.scale) == (bound, 1.0, 0.5)
+    assert type(pickle.loads(pickle.dumps(loss))) is bound
+    logits = torch.zeros(1, 1, 2, 2)
+    assert loss(logits, torch.ones(1, 2, 2).long()).item() == pytest.approx(3 * 0.5 * 0.5)
+    with pytest.raises(ValueError, match=r"Miss has no key 'POWR': did you mean 'POWER'"):
+        build_losses([{"NAME": "Miss", "POWR": 1}])
+
+
+@pytest.mark.usefixtures("_registry_restored")
+def test_a_compound_of_ones_own_logs_its_terms():
+    @plugin.register_loss
+    class Both(metriseg.CompoundLoss):
+        """Two terms."""
+
+    terms = [{"NAME": "DiceLoss"}, {"NAME": "CrossEntropyLoss"}]
+    (loss,) = build_losses([{"NAME": "Both", "TERMS": terms}])
+    loss.settle(Seen.of_regions("loss_mask", 1), "loss_mask")
+    with EventStorage() as storage:
+        loss(torch.zeros(1, 1, 2, 2), torch.ones(1, 2, 2).long())
+    assert storage.latest().keys() == {"loss_mask/dice", "loss_mask/cross_entropy"}
+
+
+@pytest.mark.usefixtures("_registry_restored")
+def test_what_is_no_loss_for_detectron2_says_how_it_becomes_one():
+    """Whether it is registered past the decorator, or offered to it."""
+    plugin.LOSS_REGISTRY.register(torch.nn.BCELoss)
+    plugin.LOSS_REGISTRY.register(Miss)
+    for name in ("BCELoss", "Miss"):
+        with pytest.raises(ValueError, match=rf"{name} is regis.*SegmentationLoss.*@metriseg_det"):
+            build_losses([{"NAME": name}])
+    with pytest.raises(ValueError, match=r"loss must be a subclass of metriseg.*got <class"):
+        plugin.register_loss(torch.nn.BCELoss)
+    with pytest.raises(ValueError, match="there is a loss 'DiceLoss' already"):
+        plugin.register_loss(metriseg.DiceLoss)

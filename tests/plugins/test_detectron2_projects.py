@@ -162,7 +162,7 @@ def test_a_missing_package_is_named(written):
 _BASE_: {get_config_file("Base-RCNN-DilatedC5.yaml")}
 MODEL: {{META_ARCHITECTURE: PanopticDeepLab}}
 """
-    message = "PanopticDeepLab, of Detectron2's project panoptic_deeplab, which needs panopticapi"
+    message = "PanopticDeepLab is of Detectron2's project panoptic_deeplab, which needs panopticapi"
     with pytest.raises(ImportError, match=message):
         read_config(written(text))
 

@@ -15,6 +15,7 @@ from metriseg.options import (
     ClassesOption,
     DistanceOptions,
     LossOptions,
+    Reduction,
     RegionOptions,
     SmoothOption,
 )
@@ -204,7 +205,8 @@ class BoundaryAwareLoss(DistanceLoss):
 
     An object is all that has the same label in an image, label 0 being background; with
     ``maps={"instances": ...}``, ``(N, *S)`` integers, all that has the same number there, 0 being
-    none. An ignored pixel neither belongs to an object nor ends it.
+    none. An ignored pixel, and one with a negative number, neither belongs to an object nor ends
+    it.
 
     Args:
         spacing: the size of a pixel along every axis, each > 0; None for all ones. Distances, and
@@ -228,6 +230,15 @@ class BoundaryAwareLoss(DistanceLoss):
     map_names: ClassVar[tuple[str, ...]] = ("instances",)
     activations: ClassVar[tuple[Activation, ...]] = ("sigmoid", "identity")
     defaults: ClassVar[DistanceOptions] = {"activation": "sigmoid"}
+
+    def value(
+        self,
+        batch: Batch,
+        *,
+        reduction: Reduction | None = None,
+        statistics: RegionStatistics | None = None,
+    ) -> Tensor:
+        return super().value(batch.of_known_instances(), reduction=reduction, statistics=statistics)
 
     def evaluate(self, batch: Batch) -> Tensor:
         validation.enough_classes(self, batch.num_classes, 2)

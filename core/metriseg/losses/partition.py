@@ -34,9 +34,10 @@ class PartitionLoss(TableLoss):
     not classes: add a loss of classes in a :class:`~metriseg.CompoundLoss`. How a partition, and a
     gradient, come out of logits or features is the choice of ``segments``. The true segments are
     the connected components of the target's classes, the background's too, or what
-    ``maps={"instances": …}`` ``(N, *S)`` says. Each image has a value of its own; images without
-    any measure leave the mean. Values lie in [0, 1] (an estimate of ``KernelSegments`` may be a
-    little below 0); 0 at a perfect prediction.
+    ``maps={"instances": …}`` ``(N, *S)`` says; a negative number there is an object that isn't
+    known, a crowd, and its pixels have no measure. Each image has a value of its own; images
+    without any measure leave the mean. Values lie in [0, 1] (an estimate of ``KernelSegments`` may
+    be a little below 0); 0 at a perfect prediction.
 
     Args:
         segments: a :class:`~metriseg.extraction.Segments`, its name, or a mapping of its name
@@ -106,6 +107,7 @@ class PartitionLoss(TableLoss):
         if images == 0:  # as in a mask head without foreground
             nothing = batch.logits.flatten(1).sum(1, keepdim=True)
             return nothing, nothing.new_zeros(0, 1, dtype=torch.bool)
+        batch = batch.of_known_instances()
         truth = true_segments(batch, self.connectivity)
         measure = self.pixel_factors(batch)
         measure = shares(measure.flatten(1)).view_as(measure)
