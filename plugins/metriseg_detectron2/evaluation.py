@@ -113,7 +113,8 @@ class _Model(NamedTuple):
         parts: its evaluators.
         class_counts: the keys of a config that say how many classes it tells apart -> the
             metadata that name them.
-        is_choosy: whether a part is left out where the data set doesn't have what it needs.
+        is_choosy: whether a part is left out where the data set doesn't have what it needs, as
+            long as there is another; else that is an error.
     """
 
     parts: tuple[_Part, ...]
@@ -135,9 +136,12 @@ _MODELS = {
     "GeneralizedRCNN": _Model((_MASK_PRECISION, _partition("instances")), _THINGS),
     "DenseDetector": _Model((_BOX_PRECISION,), {"MODEL.RETINANET.NUM_CLASSES": "thing_classes"}),
     "SemanticSegmentor": _Model((_SEMANTIC_IOU, _partition("semantic")), _CLASSES),
-    "MetrisegEmbeddingSegmentor": _Model((_SEMANTIC_IOU, _partition("instance_map")), _CLASSES),
+    # which also learns from classes alone
+    "MetrisegEmbeddingSegmentor": _Model(
+        (_SEMANTIC_IOU, _partition("instance_map")), _CLASSES, is_choosy=True
+    ),
     "PanopticFPN": _Model(_PANOPTIC, {**_THINGS, **_CLASSES}, is_choosy=True),
-    # where it finds no instance, it doesn't say so
+    # it says nothing of instances where it finds none
     "PanopticDeepLab": _Model(
         (
             _MASK_PRECISION,
@@ -169,23 +173,21 @@ def build_evaluator(
 ) -> DatasetEvaluator:
     """The evaluators that fit a model and a data set, for the ``build_evaluator`` of a trainer.
 
-    ================================ =============================================================
-    ``MODEL.META_ARCHITECTURE``      evaluators
-    ================================ =============================================================
-    ``GeneralizedRCNN``              COCO's AP of boxes and masks, :class:`PartitionEvaluator` of
-                                     the detected instances; without masks the AP of boxes
-    ``RetinaNet``                    COCO's AP of boxes
-    ``SemanticSegmentor``            IoU of classes, :class:`PartitionEvaluator` of "semantic"
-    ``MetrisegEmbeddingSegmentor``   IoU of classes, :class:`PartitionEvaluator` of "instance_map"
-    ``PanopticFPN``                  of all these, and of panoptic quality and
-                                     :class:`PartitionEvaluator` of "panoptic", what the data set
-                                     allows; the tasks are ``partition_<kind>``
-    ``PanopticDeepLab``              the same without the partition of "instances"
-    ================================ =============================================================
+    By ``MODEL.META_ARCHITECTURE``, and for what derives from one of them:
 
-    and for what derives from them. A data set whose ``evaluator_type`` is that of Cityscapes, LVIS
-    or Pascal VOC has the evaluators that Detectron2's own script gives it. What is left out, and
-    why, is a warning in the log.
+    - ``GeneralizedRCNN``: COCO's average precision of boxes and masks, and a
+      :class:`PartitionEvaluator` of the detected "instances"; without masks the precision of boxes.
+    - ``RetinaNet``: COCO's average precision of boxes.
+    - ``SemanticSegmentor``: the IoU of classes, and a :class:`PartitionEvaluator` of "semantic".
+    - ``MetrisegEmbeddingSegmentor``: the IoU of classes, and, where the data set has masks, a
+      :class:`PartitionEvaluator` of "instance_map".
+    - ``PanopticFPN``: of the precision, the IoU of classes, panoptic quality and a
+      :class:`PartitionEvaluator` of "instances", "semantic" and "panoptic", whose tasks are
+      ``partition_<kind>``, what the data set allows.
+    - ``PanopticDeepLab``: the same without the :class:`PartitionEvaluator` of "instances".
+
+    A data set whose ``evaluator_type`` is that of Cityscapes, LVIS or Pascal VOC has the evaluators
+    that Detectron2's own scripts give it. What is left out, and why, is a warning in the log.
 
     Args:
         cfg: ``MODEL`` is read, and ``OUTPUT_DIR``.

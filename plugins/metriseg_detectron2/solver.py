@@ -20,8 +20,8 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     """Detectron2's optimizer of a config, but what losses learn has no weight decay.
 
     It would pull towards zero what has no reason to be small: ``RobustTLoss`` learns the logarithm
-    of a number. All else is as in ``detectron2.solver.build_optimizer``; ``SOLVER.OPTIMIZER: ADAM``,
-    a key of Panoptic-DeepLab, gives that project's optimizer.
+    of a number. All else is as in ``detectron2.solver.build_optimizer``. ``OPTIMIZER: ADAM``, which
+    Panoptic-DeepLab adds to ``SOLVER``, gives that project's optimizer.
 
     Args:
         cfg: ``SOLVER`` is read.

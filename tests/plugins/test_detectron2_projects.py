@@ -1,4 +1,4 @@
-"""Configs of Detectron2's projects: ``train_net`` declares their keys, and trains them as they do."""
+"""Configs of Detectron2's projects: ``train_net`` declares their keys and trains as they do."""
 
 import importlib.util
 import json
@@ -199,7 +199,7 @@ def test_a_key_that_no_project_knows_stays_an_error(written):
 
 @pytest.mark.skipif(not HAS_OPENCV, reason="PointRend needs OpenCV")
 def test_polygons_are_refused_for_point_rend(written):
-    with pytest.raises(ValueError, match="INPUT.MASK_FORMAT must be 'bitmask' with .*PointRendMas"):
+    with pytest.raises(ValueError, match=r"MASK_FORMAT must be 'bitmask' with .*PointRendMask"):
         read_config(written(POINT_REND), ["INPUT.MASK_FORMAT", "polygon"])
 
 

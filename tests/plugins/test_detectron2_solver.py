@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from torch import nn
 
 import metriseg_detectron2 as plugin
+from metriseg_detectron2.convention import Seen
 from metriseg_detectron2.loss_modules import LossModules
 from metriseg_detectron2.solver import build_lr_scheduler
 
@@ -37,9 +38,7 @@ class Network(nn.Module):
         super().__init__()
         torch.manual_seed(0)
         self.layers = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3))
-        self.loss_modules = LossModules(
-            losses, stem="loss_sem_seg", num_channels=3, activation="softmax", smooth=None
-        )
+        self.loss_modules = LossModules(losses, Seen.of_classes("loss_sem_seg", 3))
 
     def step(self, optimizer):
         """One step of the optimizer; the parameters after it, by name."""

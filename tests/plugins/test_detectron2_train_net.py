@@ -1,4 +1,4 @@
-"""``train_net`` on models of Detectron2's zoo: they train, end with figures, resume, and are scored.
+"""``train_net`` on models of Detectron2's zoo: they train, end with figures and resume.
 
 The zoo's YAML comes from the installed wheel; only sizes, data sets and heads are overridden.
 """
@@ -128,7 +128,7 @@ def logged(folder):
 
 @pytest.mark.parametrize("case", CASES)
 def test_it_trains_resumes_and_is_scored(case, shapes, tmp_path, monkeypatch):
-    """Evaluated again from its last checkpoint, a model has the figures that training ended with."""
+    """Evaluated again from its last checkpoint it has the figures that training ended with."""
     monkeypatch.chdir(tmp_path)
     file, heads, tasks = CASES[case]
     run(file, [], overridden(shapes, tmp_path, heads))
@@ -232,17 +232,34 @@ def test_what_is_missing_is_said_by_its_name(
     assert not list(tmp_path.glob("**/*.pth"))
 
 
-def test_a_panoptic_model_is_evaluated_for_what_the_data_set_has(other, tmp_path, caplog):
-    """Without objects: the classes alone. What is left out, and why, is in the log."""
-    logging.getLogger("metriseg_detectron2.evaluation").addHandler(caplog.handler)
+@pytest.mark.parametrize(
+    ("file", "more", "tasks"),
+    [
+        (PANOPTIC_FPN, {}, {"sem_seg", "partition_semantic"}),
+        (SEMANTIC_FPN, EMBEDDING, {"sem_seg"}),
+    ],
+)
+def test_a_model_of_two_kinds_is_evaluated_for_what_there_is(
+    file, more, tasks, other, tmp_path, caplog
+):
+    """Without objects: the classes alone. What is left out, and why, is in the log, once."""
+    logger = logging.getLogger("metriseg_detectron2.evaluation")
+    logger.addHandler(caplog.handler)
     try:
         names = other(without("annotations"), evaluator_type="coco", **THINGS, **CLASSES)
-        cfg, _ = evaluated(PANOPTIC_FPN, names, tmp_path)
+        cfg, _ = evaluated(file, names, tmp_path, more)
+        results = Trainer.test(cfg, Trainer.build_model(cfg))
     finally:
-        logging.getLogger("metriseg_detectron2.evaluation").removeHandler(caplog.handler)
-    assert set(Trainer.test(cfg, Trainer.build_model(cfg))) == {"sem_seg", "partition_semantic"}
-    assert "panoptic quality: its evaluator_type is 'coco', not 'coco_panoptic_seg'" in caplog.text
-    assert f"{names[1]!r}: COCO's average precision: no annotations in the rec" in caplog.text
+        logger.removeHandler(caplog.handler)
+    assert set(results) == tasks
+    said = [one.getMessage() for one in caplog.records if one.name == logger.name]
+    assert all(
+        message.startswith(f"left out of the evaluation of {names[1]!r}") for message in said
+    )
+    assert sum("instance" in message and "no annotations in" in message for message in said) == 1
+    if file == PANOPTIC_FPN:
+        reason = "panoptic quality: its evaluator_type is 'coco', not 'coco_panoptic_seg'"
+        assert sum(reason in message for message in said) == 1
 
 
 def test_what_would_fail_after_the_training_fails_before_it(other, tmp_path, monkeypatch):
