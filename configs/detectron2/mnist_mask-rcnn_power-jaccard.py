@@ -17,6 +17,7 @@ from fvcore.common.param_scheduler import MultiStepParamScheduler
 from omegaconf import OmegaConf
 
 from metriseg_detectron2 import (
+    ClippedSGD,
     MaskIoUEvaluator,
     MetrisegMaskRCNNConvUpsampleHead,
     PowerJaccardLoss,
@@ -80,7 +81,9 @@ train.update(
     seed=0,
 )
 optimizer = get_config("common/optim.py").SGD
-optimizer.lr = 0.005
+# two images a batch: without it a single bad batch may end the training, on some processors
+optimizer._target_ = ClippedSGD
+optimizer.update(lr=0.005, clip_norm=1.0)
 lr_multiplier = L(WarmupParamScheduler)(
     scheduler=L(MultiStepParamScheduler)(values=[1.0, 0.1], milestones=[200, 240]),
     warmup_factor=0.001,

@@ -26,6 +26,7 @@ else:
         from metriseg_detectron2.config import *
         from metriseg_detectron2.criterion import *
         from metriseg_detectron2.deeplab import *
+        from metriseg_detectron2.evaluation import *
         from metriseg_detectron2.evaluator import *
         from metriseg_detectron2.heads import *
         from metriseg_detectron2.lazy import *
@@ -35,6 +36,7 @@ else:
         from metriseg_detectron2.partition_evaluator import *
         from metriseg_detectron2.point_rend import *
         from metriseg_detectron2.segmentor import *
+        from metriseg_detectron2.solver import *
     else:
         from metriseg_detectron2.projects import refuse_without_project, register_projects
 
@@ -48,6 +50,8 @@ else:
             "criterion",
             "evaluator",
             "partition_evaluator",
+            "evaluation",
+            "solver",
         ]
         for _home in _HOMES:
             # they register what they define

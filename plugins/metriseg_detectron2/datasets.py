@@ -1,10 +1,10 @@
-"""Handwritten digits on a canvas, and drawn shapes, as instances."""
+"""Handwritten digits on a canvas, drawn shapes, and nuclei of cells, as instances."""
 
 from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,21 @@ from scipy import ndimage
 from metriseg import validation
 from metriseg.data import digits, shapes
 from metriseg.data.digits import Split
+from metriseg.data.label_maps import read_label_map
 from metriseg.data.shapes import ShapesDataset, ShapesSample
 
 #: How many scenes a split has.
 SCENES: dict[Split, int] = {"train": 300, "val": 40, "test": 40}
 #: How many images of shapes a split has.
 SHAPES: dict[Split, int] = {"train": 1000, "val": 100, "test": 100}
+
+
+def register_data_sets() -> None:
+    """Register digits, shapes and nuclei, each as training, validation and test data."""
+    for split in SCENES:
+        register_digits(split)
+        register_shapes(split)
+        register_nuclei(split)
 
 
 def register_digits(split: Split, folder: str | Path = "work_dirs/digits") -> str:
@@ -108,20 +117,33 @@ def register_shapes(
     drawn = ShapesDataset(SHAPES[split] if length is None else length, **given)
     validation.one_of("channels", drawn.channels, (1, 3))
     meaning = f"{len(drawn)} images in {folder}, {sorted(given.items())}"
-    if name in DatasetCatalog:
-        found = MetadataCatalog.get(name).get("meaning")
-        if found != meaning:
-            raise ValueError(f"name must be new for {meaning}: {name!r} is {found}")
-        return name
-    DatasetCatalog.register(name, functools.partial(_shapes_records, drawn, Path(folder) / split))
+    if _is_new(name, meaning):
+        read = functools.partial(_shapes_records, drawn, Path(folder) / split)
+        DatasetCatalog.register(name, read)
+        _describe(name, shapes.CLASSES, meaning)
+    return name
+
+
+def _is_new(name: str, meaning: str) -> bool:
+    """Whether the catalogue lacks a data set; raise where it has another of this name."""
+    if name not in DatasetCatalog:
+        return True
+    found = MetadataCatalog.get(name).get("meaning")
+    if found != meaning:
+        raise ValueError(f"name must be new for {meaning}: {name!r} is {found}")
+    return False
+
+
+def _describe(name: str, classes: Iterable[str], meaning: str) -> None:
+    """Metadata of a data set whose class 0 is the background, and the others are objects."""
+    background, *things = classes
     MetadataCatalog.get(name).set(
-        thing_classes=list(shapes.CLASSES[1:]),
-        stuff_classes=list(shapes.CLASSES),
+        thing_classes=things,
+        stuff_classes=[background, *things],
         ignore_label=255,
         evaluator_type="coco",
         meaning=meaning,
     )
-    return name
 
 
 def _shapes_records(drawn: ShapesDataset, folder: Path) -> list[dict[str, Any]]:
@@ -136,10 +158,9 @@ def _shapes_record(number: int, sample: ShapesSample, folder: Path) -> dict[str,
     _write(pixels if pixels.shape[2] == 3 else pixels[..., 0], picture)
     _write(classes.astype(np.uint8), semantics)
     height, width = classes.shape
-    annotations = []
-    for k, (rows, columns) in enumerate(ndimage.find_objects(instances), start=1):
-        mask, box = instances == k, (columns.start, rows.start, columns.stop, rows.stop)
-        annotations.append(_annotation(mask, box, int(classes[mask][0]) - 1))
+    annotations = [
+        _annotation(mask, box, int(classes[mask][0]) - 1) for mask, box in _objects(instances)
+    ]
     return {
         "file_name": str(picture),
         "sem_seg_file_name": str(semantics),
@@ -148,6 +169,95 @@ def _shapes_record(number: int, sample: ShapesSample, folder: Path) -> dict[str,
         "width": width,
         "annotations": annotations,
     }
+
+
+def register_nuclei(
+    split: Split,
+    folder: str | Path = "work_dirs/nuclei",
+    *,
+    name: str | None = None,
+    source: str | Path | None = None,
+) -> str:
+    """Register microscopic images of nuclei in Detectron2's catalogue, if they aren't there yet.
+
+    The fluorescence images of the 2018 Data Science Bowl. A record has a nucleus an annotation,
+    all of one category, and a map of two classes (0 is the background). Nothing is read or written
+    before the data set is asked for; then a folder that isn't there is a FileNotFoundError.
+
+    Args:
+        split: "train", "val" or "test".
+        folder: where the maps of classes are then written.
+        name: in the catalogue; None for ``metriseg_nuclei_<split>``.
+        source: the folder that ``images`` (PNG) and ``instances`` (PNG of 16 bits: 0 is the
+            background, the nuclei from 1; of the same names) lie in; None takes
+            ``$METRISEG_DATA/nuclei/<split>``.
+
+    Returns:
+        The name.
+
+    Raises:
+        ValueError: for an unknown split, and for a name that stands for another data set already.
+    """
+    validation.one_of("split", split, tuple(SHAPES))
+    maps = Path(folder) / (name or split)
+    name = name or f"metriseg_nuclei_{split}"
+    meaning = f"nuclei in {source or f'$METRISEG_DATA/nuclei/{split}'}, their maps in {maps}"
+    if _is_new(name, meaning):
+        DatasetCatalog.register(name, functools.partial(_nuclei_records, split, source, maps))
+        _describe(name, ("background", "nucleus"), meaning)
+    return name
+
+
+def _nuclei_records(split: Split, source: str | Path | None, maps: Path) -> list[dict[str, Any]]:
+    folder = _nuclei_folder(split, source)
+    pictures = sorted((folder / "images").glob("*.png"))
+    if not pictures:
+        raise FileNotFoundError(
+            f"register_nuclei found no images (.png) in {folder / 'images'}: source must be the"
+            " folder that images and instances lie in, or METRISEG_DATA the one that nuclei lies in"
+        )
+    maps.mkdir(parents=True, exist_ok=True)
+    return [_nuclei_record(i, picture, maps) for i, picture in enumerate(pictures)]
+
+
+def _nuclei_folder(split: Split, source: str | Path | None) -> Path:
+    if source is not None:
+        return Path(source)
+    given = os.environ.get("METRISEG_DATA")
+    if not given:
+        raise FileNotFoundError(
+            "register_nuclei needs source or the environment variable METRISEG_DATA: the folder"
+            " that nuclei lies in"
+        )
+    return Path(given) / "nuclei" / split
+
+
+def _nuclei_record(number: int, picture: Path, maps: Path) -> dict[str, Any]:
+    numbers = picture.parents[1] / "instances" / picture.name
+    if not numbers.is_file():
+        raise FileNotFoundError(f"register_nuclei found no instances {numbers}")
+    instances = read_label_map(numbers)
+    semantics = maps / f"{picture.stem}_classes.png"
+    _write((instances > 0).astype(np.uint8), semantics)
+    height, width = instances.shape
+    return {
+        "file_name": str(picture),
+        "sem_seg_file_name": str(semantics),
+        "image_id": number,
+        "height": height,
+        "width": width,
+        "annotations": [_annotation(mask, box, 0) for mask, box in _objects(instances)],
+    }
+
+
+def _objects(
+    instances: np.ndarray,
+) -> Iterator[tuple[np.ndarray, tuple[int, int, int, int]]]:
+    """The mask of every number from 1 in a map, and its box: x0, y0, x1, y1, the last exclusive."""
+    for k, place in enumerate(ndimage.find_objects(instances), start=1):
+        if place is not None:
+            rows, columns = place
+            yield instances == k, (columns.start, rows.start, columns.stop, rows.stop)
 
 
 def _annotation(mask: np.ndarray, box: Iterable[int], category: int) -> dict[str, Any]:

@@ -10,12 +10,10 @@ from detectron2.config import defaults
 
 from metriseg_detectron2 import segmentor  # noqa: F401  # registers the heads
 from metriseg_detectron2.config import add_metriseg_config
-from metriseg_detectron2.datasets import SCENES, register_digits, register_shapes
+from metriseg_detectron2.datasets import register_data_sets
 
 
 def setup_environment() -> None:
     """Add our keys to every config that ``get_cfg()`` gives, our heads, and the data sets."""
     add_metriseg_config(defaults._C)
-    for split in SCENES:
-        register_digits(split)
-        register_shapes(split)
+    register_data_sets()

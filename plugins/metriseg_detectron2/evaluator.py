@@ -21,8 +21,9 @@ __all__ = ["GivenBoxes", "MaskIoUEvaluator"]
 class MaskIoUEvaluator(DatasetEvaluator):
     """Mean over the true instances of the best IoU that a predicted mask has with each.
 
-    An instance that no mask overlaps counts 0. The result is ``{"mask": {"mIoU": 0 … 1}}``, or 0
-    for a data set without instances.
+    An instance that no mask overlaps counts 0. Crowds are no instances; where a mask reaches into
+    one, it is as wrong as on the background, as in COCO's average precision. The result is
+    ``{"mask": {"mIoU": 0 … 1}}``, or 0 for a data set without instances.
 
     Args:
         dataset_name: a data set with masks in Detectron2's catalogue.

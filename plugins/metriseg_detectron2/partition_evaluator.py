@@ -38,8 +38,9 @@ class PartitionEvaluator(DatasetEvaluator):
     ``sem_seg_file_name`` of the record, connected component by connected component. Of
     "instances", both sides are painted into label maps of background and instances: the predicted
     ones with the best score on top, the true ones, and predictions without scores, with the
-    smallest on top; pixels of crowds are left out. Of "instance_map", ``instance_map`` of the
-    outputs is compared with the same truth. Of "panoptic", the segments of
+    smallest on top; pixels of crowds are left out, and those that ``sem_seg_file_name``, where a
+    record has one, says to ignore. Of "instance_map", ``instance_map`` of the outputs is compared
+    with the same truth. Of "panoptic", the segments of
     ``panoptic_seg`` are compared with those in ``pan_seg_file_name``; void and crowds are left
     out.
 
@@ -48,8 +49,8 @@ class PartitionEvaluator(DatasetEvaluator):
         kind: "semantic", "instances", "instance_map" or "panoptic".
         metrics: names of :data:`metriseg.partitions.SCORES`.
         connectivity: of the components of "semantic": 1 is four neighbours, 2 is eight.
-        ignore_label: of "semantic": pixels with this label in the truth are left out; None takes
-            the ``ignore_label`` of the data set's metadata, where it has one.
+        ignore_label: of the true classes, but not of "panoptic": pixels with it are left out; None
+            takes the ``ignore_label`` of the data set's metadata, where it has one.
         task: the key of the result; a second evaluator needs another.
 
     Raises:
@@ -68,8 +69,8 @@ class PartitionEvaluator(DatasetEvaluator):
         task: str = "partition",
     ) -> None:
         validation.one_of("kind", kind, get_args(Kind))
-        if ignore_label is not None and kind != "semantic":
-            raise ValueError(f"ignore_label is of kind 'semantic', got it with {kind!r}")
+        if ignore_label is not None and kind == "panoptic":
+            raise ValueError("ignore_label is of the other kinds, got it with 'panoptic'")
         self._reading = _READINGS[kind]
         self._records = records_by_file([dataset_name])
         for file_name, record in self._records.items():
@@ -78,8 +79,9 @@ class PartitionEvaluator(DatasetEvaluator):
                     f"kind {kind!r} needs {self._reading.needs} in every record of"
                     f" {dataset_name!r}, and that of {file_name} has none"
                 )
-        if kind == "semantic" and ignore_label is None:
+        if kind != "panoptic" and ignore_label is None:
             ignore_label = MetadataCatalog.get(dataset_name).get("ignore_label", None)
+        self._ignored = ignore_label if kind in ("instances", "instance_map") else None
         self._scores = PartitionScores(
             metrics,
             "components" if kind == "semantic" else "labels",
@@ -96,6 +98,8 @@ class PartitionEvaluator(DatasetEvaluator):
         for given, output in zip(inputs, outputs, strict=True):
             record = self._records[given["file_name"]]
             truth, prediction = self._reading.truth(record), self._reading.prediction(output)
+            if self._ignored is not None and "sem_seg_file_name" in record:
+                truth[_true_classes(record) == self._ignored] = _VOID
             self._found.append(self._scores(truth, prediction))
 
     def evaluate(self) -> dict[str, dict[str, float]] | None:

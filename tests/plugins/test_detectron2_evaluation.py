@@ -63,6 +63,8 @@ def predicted(*masks):
         ([square(0, 0, 4, 4), square(4, 4, 8, 8)], 1.0),
         # half of the first: 8 of 16; of the second 4 of 16 + 12; the worse candidates don't count
         ([square(0, 0, 2, 4), square(6, 6, 8, 8), square(0, 0, 1, 4)], (0.5 + 0.25) / 2),
+        # a mask that reaches into the crowd below it is as wrong there as on the background
+        ([square(0, 0, 4, 8), square(4, 4, 8, 8)], (0.5 + 1) / 2),
         ([], 0.0),
     ],
 )
@@ -100,6 +102,19 @@ def test_masks_are_predicted_on_the_given_boxes(two_squares, model):
     assert found.pred_classes.tolist() == [0, 1]
     assert found.pred_masks.shape == (2, SIDE, SIDE)
     assert not found.pred_masks[0, 5:, 5:].any()
+
+
+def test_an_image_without_objects_has_no_masks(two_squares, model):
+    """It neither fails nor counts."""
+    (record,) = DatasetCatalog.get(two_squares)
+    record["annotations"] = [one for one in record["annotations"] if one["iscrowd"]]
+    one = {"file_name": "one.png", "image": torch.rand(3, 64, 64), "height": SIDE, "width": SIDE}
+    with torch.no_grad():
+        outputs = GivenBoxes(model.eval(), [two_squares])([one])
+    assert len(outputs[0]["instances"]) == 0
+    evaluator = MaskIoUEvaluator(two_squares)
+    evaluator.process([one], outputs)
+    assert evaluator.evaluate() == {"mask": {"mIoU": 0.0}}
 
 
 def test_given_boxes_are_for_mask_rcnn(two_squares):

@@ -152,6 +152,50 @@ def test_no_instances_at_all(record: dict[str, Any]) -> None:
     assert set(evaluated(record, {"instances": none}, kind="instances").values()) == {0.0}
 
 
+@pytest.mark.parametrize("kind", ["instances", "instance_map"])
+@pytest.mark.parametrize("crowds", [[[6], [7]], [[6, 7]]], ids=["two", "one"])
+def test_no_crowd_counts_however_many_there_are(
+    record: dict[str, Any], crowds: list[list[int]], kind: str
+) -> None:
+    """Truth 111 222 and crowds; predicted 111 222, and on the crowds what one likes."""
+    del record["sem_seg_file_name"]
+    record["annotations"] = [
+        *(annotation(enlarged(ROW) == k, 0) for k in (1, 2)),
+        *(annotation(np.isin(enlarged(list(range(8))), columns), 0, crowd=True)
+          for columns in crowds),
+    ]  # fmt: skip
+    for six, seven in ((0, 0), (3, 3), (3, 4), (2, 1)):
+        found = evaluated(record, segments([1, 1, 1, 2, 2, 2, six, seven], kind), kind=kind)
+        assert set(found.values()) == {0.0}
+    wrong = evaluated(record, segments([1, 1, 1, 1, 1, 1, 0, 0], kind), kind=kind)
+    assert wrong["merge"] == pytest.approx(math.log(2))
+
+
+@pytest.mark.parametrize("kind", ["instances", "instance_map"])
+def test_what_the_classes_ignore_counts_in_no_instance(record: dict[str, Any], kind: str) -> None:
+    """Truth 111 222 00, of which the classes leave out the columns 2, 3 and 7.
+
+    Predicted 11 44 22 0 3: without those it is right. Where nothing says so, all count.
+    """
+    record["annotations"] = [annotation(enlarged(ROW) == k, 0) for k in (1, 2)]
+    classes = enlarged([1, 1, 255, 255, 1, 1, 0, 255]).astype(np.uint8)
+    Image.fromarray(classes).save(record["sem_seg_file_name"])
+    output = segments([1, 1, 4, 4, 2, 2, 0, 3], kind)
+    assert set(evaluated(record, output, kind=kind).values()) == {0.0}
+    assert evaluated(record, output, kind=kind, ignore_label=7)["split"] > 0
+    del record["sem_seg_file_name"]
+    assert evaluated(record, output, kind=kind)["split"] > 0
+
+
+def segments(row: list[int], kind: str) -> dict[str, Any]:
+    """What a model of the kind gives for a map of instances."""
+    numbers = torch.tensor(enlarged(row))
+    if kind == "instance_map":
+        return {"instance_map": numbers}
+    masks = torch.stack([numbers == k for k in sorted({*row} - {0})])
+    return {"instances": Instances((SIDE, SIDE), pred_masks=masks, scores=torch.ones(len(masks)))}
+
+
 def test_panoptic(record: dict[str, Any]) -> None:
     """Void and crowd don't count; the right segments under other numbers, -1 among them."""
     for row, merge in (
@@ -180,7 +224,7 @@ def test_what_is_refused(record: dict[str, Any]) -> None:
         PartitionEvaluator(NAME, "instance")
     with pytest.raises(ValueError, match="did you mean 'split'"):
         PartitionEvaluator(NAME, metrics="splitt")
-    with pytest.raises(ValueError, match="ignore_label is of kind 'semantic'"):
+    with pytest.raises(ValueError, match="ignore_label is of the other kinds, got it with 'panop"):
         PartitionEvaluator(NAME, "panoptic", ignore_label=255)
     del record["sem_seg_file_name"]
     with pytest.raises(ValueError, match="kind 'semantic' needs sem_seg_file_name in every record"):
@@ -206,7 +250,8 @@ def test_real_models(record: dict[str, Any], architecture: str, kind: Any) -> No
     """Detectron2's own loop, a model of random weights, and the same numbers by hand."""
     torch.manual_seed(0)
     path = config_path("detectron2/mnist_mask-rcnn_power-jaccard.yaml")
-    cfg = read_config(str(path), ["MODEL.META_ARCHITECTURE", architecture, *map(str, SMALL)])
+    words = ["MODEL.META_ARCHITECTURE", architecture, "MODEL.ROI_MASK_HEAD.LOSSES", "[]"]
+    cfg = read_config(str(path), [*words, *map(str, SMALL)])
     model = build_model(cfg).eval()
     mapper = DatasetMapper(is_train=False, augmentations=[], image_format="BGR")
     batch = [mapper(dict(record))]
@@ -232,14 +277,19 @@ def test_real_models(record: dict[str, Any], architecture: str, kind: Any) -> No
     assert results["partition"] == pytest.approx(expected)
 
 
-def test_our_trainer_reports_it(record: dict[str, Any]) -> None:
-    """Beside the IoU of the masks, on boxes that are given."""
+def test_our_trainer_reports_it_of_what_is_detected(record: dict[str, Any], tmp_path: Path) -> None:
+    """Beside COCO's average precision, and the IoU of the masks on boxes that are given."""
     path = config_path("detectron2/mnist_mask-rcnn_power-jaccard.yaml")
-    cfg = read_config(str(path), ["DATASETS.TEST", f"('{NAME}',)", *map(str, SMALL)])
+    words = ["DATASETS.TEST", f"('{NAME}',)", "OUTPUT_DIR", str(tmp_path), *map(str, SMALL)]
+    cfg = read_config(str(path), [*words, "MODEL.ROI_HEADS.NUM_CLASSES", "2"])
+    MetadataCatalog.get(NAME).set(thing_classes=["a", "b"])
     model = build_model(cfg)
     results = Trainer.test(cfg, model)
-    assert set(results) == {"mask", "partition"}
-    assert set(results["partition"]) == set(DEFAULT_SCORES)
+    assert set(results) == {"bbox", "segm", "mask", "partition"}
+    with torch.no_grad():
+        batch = [DatasetMapper(cfg, is_train=False)(dict(record))]
+        (output,) = model.eval()(batch)
+    assert results["partition"] == pytest.approx(evaluated(record, output, kind="instances"))
 
 
 ALONE = """
