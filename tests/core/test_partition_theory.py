@@ -348,7 +348,7 @@ def test_refinements_have_unit_weights() -> None:
 
 
 def test_soft_segments_have_a_metric() -> None:
-    """Jaccard's of rows: the union's form for K in [0, 1] and a hard truth; triangles of soft ones."""
+    """Jaccard's of rows: triangles of soft ones, and the union's form for a hard truth."""
     generator = np.random.default_rng(3)
     mass = generator.uniform(0.1, 3, 6)
 

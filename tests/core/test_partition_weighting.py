@@ -219,8 +219,10 @@ def test_extremes(weighting: Any, density: str, way: str) -> None:
     weights = [None, torch.full((1, 5, 6), 1e30), torch.full((1, 5, 6), 1e-30)]
     mixed = torch.ones(1, 5, 6)
     mixed[0, 0], mixed[0, 1], mixed[0, 2] = 1e30, 1e-30, 0
+    faint = torch.ones(1, 5, 6)
+    faint[0, 3] = 1e-39
     for truth in (torch.zeros_like(apart), apart, apart % 3):
-        for weight in (*weights, mixed, torch.zeros(1, 5, 6)):
+        for weight in (*weights, mixed, faint, torch.zeros(1, 5, 6)):
             for fill in (torch.zeros(1, 3, 5, 6), 1e4 * noise(1, 3, 5, 6).float()):
                 logits = fill.clone().requires_grad_()
                 target = torch.zeros_like(truth)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -167,13 +167,6 @@ def _by_rows(
     return found  # type: ignore[no-any-return]
 
 
-class _Tables(NamedTuple):
-    """Sums of rows over true segments, ``(B n, width)``: of the own one, of all others."""
-
-    inside: Tensor
-    outside: Tensor
-
-
 class _ByRows(torch.autograd.Function):
     """K is the product of rows: of shares as they are, or of an embedding's random features."""
 
@@ -187,33 +180,42 @@ class _ByRows(torch.autograd.Function):
         weighting: Weighting,
         frequencies: Tensor | None,
     ) -> Tensor:
-        summed, pulled_in, pulled_out = (
-            _empty_table(values, number, frequencies) for _ in range(3)
-        )
+        noisy = frequencies is not None
+        summed, pulled = (_empty_table(values, number, frequencies) for _ in range(2))
         for block in _blocks(values, frequencies):
             rows = _rows(values[:, block], frequencies)
-            _add_rows(summed, place[:, block], share[:, block], rows)
-        tables = _Tables(*(one.to(values.dtype) for one in (summed, _others(summed, number))))
+            _add_rows(summed, place[:, block], share[:, block], rows, exact=not noisy)
         sizes = summed.new_zeros(len(summed))
         sizes.index_add_(0, place.flatten(), share.double().flatten())
+        whole = summed.view(len(values), number, -1).sum(1).to(values.dtype).unsqueeze(1)
+        inside = summed.to(values.dtype)
         costs, to_inside, to_outside = (torch.empty_like(share) for _ in range(3))
+        outward = torch.zeros_like(whole)
         for block in _blocks(values, frequencies):
-            rows, index = _rows(values[:, block], frequencies), place[:, block]
+            rows, index, mass = (
+                _rows(values[:, block], frequencies),
+                place[:, block],
+                share[:, block],
+            )
+            shared = (rows * inside[index]).sum(-1)
             found = set_costs(
                 weighting,
-                (rows * tables.outside[index]).sum(-1),
-                (rows * tables.inside[index]).sum(-1),
+                (rows * whole).sum(-1) - shared,
+                shared,
                 sizes[index].to(values.dtype),
+                noisy=noisy,
             )
-            mass = share[:, block]
             costs[:, block] = found.cost * mass
             to_inside[:, block] = found.by_inside * mass
             to_outside[:, block] = found.by_outside * mass
-            _add_rows(pulled_in, index, to_inside[:, block], rows)
-            _add_rows(pulled_out, index, to_outside[:, block], rows)
-        # a pixel counts inside for those of its own true segment, and outside for all others
-        back = (pulled_in + _others(pulled_out, number)).to(values.dtype)
-        ctx.save_for_backward(values, place, share, to_inside, to_outside, *tables, back)
+            # a pixel counts inside for those of its own true segment, and outside for all others
+            inward = to_inside[:, block] - to_outside[:, block]
+            _add_rows(pulled, index, inward, rows, exact=not noisy)
+            outward += to_outside[:, block].unsqueeze(1) @ rows
+        back = pulled.to(values.dtype)
+        ctx.save_for_backward(
+            values, place, share, to_inside, to_outside, inside, whole, back, outward
+        )
         ctx.frequencies = frequencies
         return costs.double().sum(1).to(values.dtype)
 
@@ -221,14 +223,14 @@ class _ByRows(torch.autograd.Function):
     @exact_backward
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
-        values, place, share, to_inside, to_outside, inside, outside, back = ctx.saved_tensors
+        values, place, share, *pulls, inside, whole, back, outward = ctx.saved_tensors
         slope = torch.empty_like(values)
         scale = slopes[0][:, None, None]
         for block in _blocks(values, ctx.frequencies):
-            index = place[:, block]
-            to_rows = to_inside[:, block, None] * inside[index]
-            to_rows = to_rows + to_outside[:, block, None] * outside[index]
-            to_rows = (to_rows + share[:, block, None] * back[index]) * scale
+            index, mass = place[:, block], share[:, block, None]
+            to_inside, to_outside = (one[:, block, None] for one in pulls)
+            to_rows = (to_inside - to_outside) * inside[index] + to_outside * whole
+            to_rows = (to_rows + mass * (back[index] + outward)) * scale
             if ctx.frequencies is not None:
                 rows = _rows(values[:, block], ctx.frequencies)
                 to_rows = through_features(rows, to_rows, ctx.frequencies)
@@ -254,17 +256,17 @@ def _empty_table(values: Tensor, number: int, frequencies: Tensor | None) -> Ten
     return values.new_zeros(shape, dtype=torch.float64)
 
 
-def _add_rows(table: Tensor, place: Tensor, mass: Tensor, rows: Tensor) -> None:
-    """Add rows ``(B, n, width)``, times their mass, at their places."""
-    table.index_add_(0, place.flatten(), (rows.double() * mass.unsqueeze(-1)).flatten(0, 1))
+def _add_rows(table: Tensor, place: Tensor, mass: Tensor, rows: Tensor, *, exact: bool) -> None:
+    """Add rows ``(B, n, width)``, times their mass, at their places.
 
-
-def _others(table: Tensor, number: int) -> Tensor:
-    """Of every true segment the sum of the image's other ones."""
-    images = table.view(-1, number, table.shape[1])
-    if number == 1:
-        return torch.zeros_like(table)
-    return (images.sum(1, keepdim=True) - images).view_as(table)
+    In double precision if ``exact``; random features, wide and noisy, are summed a block at a time.
+    """
+    index, scale = place.flatten(), mass.unsqueeze(-1)
+    if exact:
+        table.index_add_(0, index, (rows.double() * scale).flatten(0, 1))
+    else:
+        summed = torch.zeros_like(table, dtype=rows.dtype)
+        table += summed.index_add_(0, index, (rows * scale).flatten(0, 1))
 
 
 def _blocks(values: Tensor, frequencies: Tensor | None) -> Iterator[slice]:
