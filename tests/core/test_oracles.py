@@ -219,6 +219,8 @@ def test_an_ignored_image_leaves_the_mean(region_entry: Entry) -> None:
 
 
 KERNEL = {"type": "KernelSegments", "frequencies": 3, "bandwidth": 2.0, "seed": 1}
+#: of more pixels than there are: all pairs
+PAIRS = {"type": "KernelSegments", "samples": 1000, "bandwidth": 0.7}
 
 HYPERPARAMETERS: list[tuple[str, dict[str, Any]]] = [
     ("CrossEntropyLoss", {"normalize": "weights", "class_weight": CLASS_WEIGHT}),
@@ -337,6 +339,18 @@ HYPERPARAMETERS: list[tuple[str, dict[str, Any]]] = [
     ("PartitionLoss", {"segments": "SlotSegments", "class_weight": CLASS_WEIGHT}),
     ("PartitionLoss", {"segments": KERNEL}),
     ("PartitionLoss", {"segments": KERNEL, "density": "root", "include_background": False}),
+    ("PartitionLoss", {"segments": PAIRS, "density": "root"}),
+    ("PartitionLoss", {"weighting": "union"}),
+    ("PartitionLoss", {"weighting": "sum", "density": "segment"}),
+    ("PartitionLoss", {"weighting": "union", "segments": "SlotSegments"}),
+    ("PartitionLoss", {"weighting": "sum", "segments": "SlotSegments", "density": "root"}),
+    ("PartitionLoss", {"weighting": "union", "segments": "SlotSegments", "form": "paper"}),
+    ("PartitionLoss", {"weighting": "sum", "segments": "SlotSegments", "form": "paper"}),
+    ("PartitionLoss", {"weighting": "union", "segments": KERNEL, "class_weight": CLASS_WEIGHT}),
+    ("PartitionLoss", {"weighting": "sum", "segments": KERNEL, "density": "segment"}),
+    ("PartitionLoss", {"weighting": "union", "segments": {**PAIRS, "pixels_per_unit": 3.0}}),
+    ("PartitionLoss", {"weighting": "sum", "segments": PAIRS, "class_weight": CLASS_WEIGHT}),
+    ("PartitionLoss", {"segments": {**PAIRS, "pixels_per_unit": [3.0, 2.0]}}),
     ("JaccardMetricLoss", {"form": "norms", "smooth": (0.5, 2.0), "per_image": False}),
 ]
 

@@ -347,6 +347,27 @@ def test_refinements_have_unit_weights() -> None:
 # ---------------------------------------------------------------------- Theorem 5
 
 
+def test_soft_segments_have_a_metric() -> None:
+    """Jaccard's of rows: triangles of soft ones, and the union's form for a hard truth."""
+    generator = np.random.default_rng(3)
+    mass = generator.uniform(0.1, 3, 6)
+
+    def apart(k: np.ndarray, other: np.ndarray) -> float:
+        rows = abs(k - other) @ mass / (np.maximum(k, other) @ mass)
+        return float(mass @ rows / mass.sum())
+
+    for _ in range(200):
+        one, two, three = generator.uniform(0, 1, (3, 6, 6)) ** generator.integers(1, 8)
+        assert apart(one, two) <= apart(one, three) + apart(three, two) + 1e-12
+        labels = generator.integers(0, 3, 6)
+        truth = np.equal.outer(labels, labels).astype(float)
+        a, b, c = one @ mass, truth @ mass, (one * truth) @ mass
+        assert apart(one, truth) == pytest.approx(float(mass @ (1 - c / (a + b - c)) / mass.sum()))
+
+
+# ---------------------------------------------------------------------- Theorem 6
+
+
 def variance(x: list[int], y: list[int]) -> float:
     difference = np.equal.outer(x, x).astype(int) - np.equal.outer(y, y)
     rho, gram = (difference**2).sum(), difference @ difference

@@ -72,6 +72,8 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
         {"segments": "SlotSegments"},
         {"density": "segment"},
         {"form": "frobenius", "density": "root"},
+        {"weighting": "union"},
+        {"weighting": "sum", "segments": "SlotSegments", "density": "root"},
     ),
 }
 #: The largest sides of a case, by the number of its spatial dimensions.

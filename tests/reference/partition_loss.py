@@ -56,13 +56,16 @@ def together_by_class(
     return lambda u, v: float(segment[u] == segment[v])
 
 
+def slot_shares(n: int, p: Array, u: Any) -> Array:
+    if p.shape[1] == 1:
+        return np.array([1 - p[n, 0][u], p[n, 0][u]])
+    return p[n][(slice(None), *u)] / p[n][(slice(None), *u)].sum()
+
+
 def together_by_slot(
     n: int, places: list[Any], p: Array, z: Array, exclusive: bool, connectivity: int
 ) -> Callable[[Any, Any], float]:
-    if p.shape[1] == 1:
-        shares = {u: np.array([1 - p[n, 0][u], p[n, 0][u]]) for u in places}
-    else:
-        shares = {u: p[n][(slice(None), *u)] / p[n][(slice(None), *u)].sum() for u in places}
+    shares = {u: slot_shares(n, p, u) for u in places}
     return lambda u, v: float(shares[u] @ shares[v])
 
 
@@ -96,6 +99,83 @@ def kernel_estimate(
     return total
 
 
+def kernel(
+    n: int, z: Array, *, bandwidth: float = 1.0, pixels_per_unit: Any = None, **settings: Any
+) -> Callable[[Any, Any], float]:
+    """The Gaussian kernel itself; of places, the first channels are offsets from the pixel's."""
+    space = z.ndim - 2
+    units = np.ones(space) if pixels_per_unit is None else np.zeros(space) + pixels_per_unit
+
+    def point(u: Any) -> list[float]:
+        given = [float(z[n][(d, *u)]) for d in range(z.shape[1])]
+        if pixels_per_unit is not None:
+            for axis in range(space):
+                given[axis] += u[axis] / units[axis]
+        return given
+
+    return lambda u, v: math.exp(
+        -sum((a - b) ** 2 for a, b in zip(point(u), point(v), strict=True)) / (2 * bandwidth**2)
+    )
+
+
+def kernel_by_features(
+    n: int, z: Array, *, seed: int, frequencies: int = 64, bandwidth: float = 1.0
+) -> Callable[[Any, Any], float]:
+    """The mean of cos(omega (f_u - f_v)) over the frequencies of both draws."""
+    generator = torch.Generator().manual_seed(seed)
+    draws = torch.randn(2, z.shape[1], frequencies, generator=generator, dtype=torch.float64)
+    waves = [
+        [float(x) / bandwidth for x in draw[:, r]] for draw in draws for r in range(frequencies)
+    ]
+
+    def together(u: Any, v: Any) -> float:
+        apart = [float(z[n][(d, *u)] - z[n][(d, *v)]) for d in range(z.shape[1])]
+        angles = [sum(a * b for a, b in zip(wave, apart, strict=True)) for wave in waves]
+        return sum(math.cos(angle) for angle in angles) / len(waves)
+
+    return together
+
+
+def set_distance(weighting: str, outside: float, inside: float, truth: float) -> float:
+    """Jaccard's, or Dice's, of two sets: one of them is inside + outside, the other truth."""
+    if weighting == "union":
+        return 1 - inside / (truth + max(outside, 0.0))
+    return 1 - 2 * inside / (truth + max(outside, 0.0) + max(inside, 0.0))
+
+
+def weighted_by_pixels(
+    weighting: str, places: list[Any], w: list[float], truth: Any, together: Any
+) -> float:
+    """sum_u w_u of the distance of the two segments that hold u, by loops over pairs."""
+    total = 0.0
+    for k, u in enumerate(places):
+        outside = inside = size = 0.0
+        for j, v in enumerate(places):
+            if truth[u] == truth[v]:
+                inside += w[j] * together(u, v)
+                size += w[j]
+            else:
+                outside += w[j] * together(u, v)
+        if w[k] > 0:
+            total += w[k] * set_distance(weighting, outside, inside, size)
+    return total
+
+
+def weighted_by_cells(
+    weighting: str, places: list[Any], w: list[float], truth: Any, share: Mapping[Any, Array]
+) -> float:
+    """sum_kl C_kl of the distance of x_k and y_l, of soft x_k."""
+    total = 0.0
+    for k in range(len(share[places[0]])):
+        size = sum(m * share[u][k] for u, m in zip(places, w, strict=True))
+        for label in set(truth.values()):
+            own = [(u, m) for u, m in zip(places, w, strict=True) if truth[u] == label]
+            cell = sum(m * share[u][k] for u, m in own)
+            if cell > 0:
+                total += cell * set_distance(weighting, size - cell, cell, sum(m for _, m in own))
+    return total
+
+
 def partition(
     p: Array,
     t: Array,
@@ -105,6 +185,8 @@ def partition(
     exclusive: bool,
     segments: str | dict[str, Any] = "ClassSegments",
     density: str = "pixel",
+    weighting: str | None = None,
+    form: str | None = None,
     connectivity: int = 1,
     class_weight: list[float] | None = None,
     include_background: bool = True,
@@ -135,12 +217,23 @@ def partition(
             values.append(0.0)
             continue
         share = [m / total for m in mass]
-        if kind == "KernelSegments":
+        if kind == "KernelSegments" and not (weighting or "samples" in settings):
             values.append(kernel_estimate(n, places, share, truth, z, **settings))
             continue
-        together = {"ClassSegments": together_by_class, "SlotSegments": together_by_slot}[kind](
-            n, places, p, z, exclusive, settings.get("connectivity", 1)
-        )
+        if kind == "KernelSegments":
+            of_pairs = kernel if "samples" in settings else kernel_by_features
+            together = of_pairs(n, z, **settings)
+        else:
+            together = {"ClassSegments": together_by_class, "SlotSegments": together_by_slot}[kind](
+                n, places, p, z, exclusive, settings.get("connectivity", 1)
+            )
+        if weighting is not None and form == "paper" and kind == "SlotSegments":
+            slots = {u: slot_shares(n, p, u) for u in places}
+            values.append(weighted_by_cells(weighting, places, share, truth, slots))
+            continue
+        if weighting is not None:
+            values.append(weighted_by_pixels(weighting, places, share, truth, together))
+            continue
         values.append(
             sum(
                 share[k] * share[j] * (together(u, v) - (truth[u] == truth[v])) ** 2

@@ -5,5 +5,6 @@ from metriseg.extraction.classes import *
 from metriseg.extraction.grouping import *
 from metriseg.extraction.kernel import *
 from metriseg.extraction.knn import *
+from metriseg.extraction.places import *
 from metriseg.extraction.registry import *
 from metriseg.extraction.slots import *

@@ -10,7 +10,13 @@ from torch import Tensor
 
 from metriseg import validation
 from metriseg.batch import Activation, Batch
-from metriseg.functional.partition import Form, SparseAssignment, soft_partition_distance
+from metriseg.functional.partition import (
+    Form,
+    SparseAssignment,
+    Weighting,
+    soft_partition_distance,
+    weighted_soft_partition_distance,
+)
 
 __all__ = ["AssignedSegments", "Segments"]
 
@@ -34,7 +40,12 @@ class Segments(abc.ABC):
 
     @abc.abstractmethod
     def distance(
-        self, batch: Batch, truth: Tensor, density: Tensor | None, form: Form = "frobenius"
+        self,
+        batch: Batch,
+        truth: Tensor,
+        density: Tensor | None,
+        form: Form = "frobenius",
+        weighting: Weighting | None = None,
     ) -> Tensor:
         """``(B,)``: distances in [0, 1] of an image's predicted partition from the true one.
 
@@ -44,6 +55,8 @@ class Segments(abc.ABC):
             density: ``(B, *S)`` measure of each pixel, >= 0; None counts them.
             form: "frobenius" or "paper", see
                 :func:`~metriseg.functional.soft_partition_distance`.
+            weighting: None, "union" or "sum", see
+                :func:`~metriseg.functional.weighted_soft_partition_distance`.
         """
 
     @abc.abstractmethod
@@ -80,13 +93,24 @@ class AssignedSegments(Segments):
         """``(B, N, m)`` shares, or a sparse assignment, of the image's N pixels in a row."""
 
     def distance(
-        self, batch: Batch, truth: Tensor, density: Tensor | None, form: Form = "frobenius"
+        self,
+        batch: Batch,
+        truth: Tensor,
+        density: Tensor | None,
+        form: Form = "frobenius",
+        weighting: Weighting | None = None,
     ) -> Tensor:
-        return soft_partition_distance(
-            self.assign(batch),
-            truth.flatten(1),
-            density=None if density is None else density.flatten(1),
-            form=form,
+        if weighting is not None and form != "paper" and self.form == "paper":
+            # the shares of a straight-through assignment are no soft segments of their own
+            raise ValueError(
+                f"form must be 'paper' with {type(self).__name__} and a weighting, got {form!r}"
+            )
+        p, labels = self.assign(batch), truth.flatten(1)
+        measure = None if density is None else density.flatten(1)
+        if weighting is None:
+            return soft_partition_distance(p, labels, density=measure, form=form)
+        return weighted_soft_partition_distance(
+            p, labels, weighting=weighting, density=measure, form=form
         )
 
     def label_map(self, batch: Batch) -> Tensor:

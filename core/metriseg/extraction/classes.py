@@ -34,7 +34,9 @@ class ClassSegments(AssignedSegments):
     with no other candidate would, doesn't say what to become.
 
     It learns with ``form="paper"``: at hard segments the Frobenius form's gradient leads astray,
-    see :func:`~metriseg.functional.soft_partition_distance`.
+    see :func:`~metriseg.functional.soft_partition_distance`. With a ``weighting`` of the loss it is
+    the only form; its slope is what moving a pixel does to the weighted metric, by the change of
+    both segments' sizes too: see :func:`~metriseg.functional.weighted_soft_partition_distance`.
 
     Args:
         connectivity: in how many axes neighbours may differ.

@@ -45,7 +45,8 @@ class KNNSegments(AssignedSegments):
     the layer that makes f must start from random numbers.
 
     It learns with ``form="paper"``, which a loss takes by itself: at hard segments the Frobenius
-    form's gradient leads astray, see :func:`~metriseg.functional.soft_partition_distance`.
+    form's gradient leads astray, see :func:`~metriseg.functional.soft_partition_distance`. With
+    a ``weighting`` of the loss it is the only form.
 
     Candidates are looked for among the ``searched`` largest segments of the image, and memory is
     O(pixels x candidates), however many there are. What that costs is little: a segment pulls

@@ -31,7 +31,7 @@ def make_segments(given: str | Mapping[str, Any] | Segments) -> Segments:
         ValueError: for another name, a mapping without ``type``, or anything else.
 
     >>> make_segments({"type": "KernelSegments", "frequencies": 32})
-    KernelSegments(frequencies=32, bandwidth=1.0, seed=None)
+    KernelSegments(frequencies=32, bandwidth=1.0, seed=None, samples=None, pixels_per_unit=None)
     """
     if isinstance(given, Segments):
         return given

@@ -12,7 +12,7 @@ from metriseg import extraction, validation
 from metriseg.batch import Activation, Batch
 from metriseg.extraction import Segments
 from metriseg.extraction.truth import segment_sizes, true_segments
-from metriseg.functional.partition import Form, shares
+from metriseg.functional.partition import Form, Weighting, shares
 from metriseg.losses.base import TableLoss
 from metriseg.options import LossOptions
 from metriseg.statistics import RegionStatistics
@@ -53,6 +53,11 @@ class PartitionLoss(TableLoss):
         window: pairs are compared within windows of this side only, laid anew at random each
             call: distant pixels then need not differ. None compares all.
         connectivity: in how many axes neighbours may differ, for the true segments.
+        weighting: the weights of the metric. None is the plain one above, in which an object counts
+            by the square of its size; "union" is the mean over pixels of the Jaccard distance of
+            the two segments that hold a pixel, "sum" that of their Dice distance: each object
+            counts by its own overlap, for each of its pixels. With ``density="segment"`` too, all
+            objects count alike.
         activation: "softmax", "sigmoid" or "identity".
         class_weight: C numbers >= 0, which the measure of a pixel of that class is multiplied with.
         include_background: False gives pixels of class 0 no measure.
@@ -60,6 +65,17 @@ class PartitionLoss(TableLoss):
 
     Raises:
         ValueError: for soft labels.
+
+    With a ``weighting`` the value is :func:`~metriseg.partitions.weighted_partition_distance` / N
+    of hard segments, with :class:`~metriseg.partitions.UnionWeight` ("union") or
+    :class:`~metriseg.partitions.DiceWeight` ("sum"), and
+
+    .. math:: \ell = \sum_u w_u \Bigl(1 - \frac{C_u}{a_u + b_u - C_u}\Bigr) \quad\text{or}\quad
+        \sum_u w_u \Bigl(1 - \frac{2 C_u}{a_u + b_u}\Bigr)
+
+    of soft ones, where a pixel's segments have the measures :math:`a_u = \sum_v w_v K_{uv}` in the
+    prediction and :math:`b_u = \sum_v w_v [u \sim v]` in the truth and share :math:`C_u = \sum_v
+    w_v K_{uv} [u \sim v]`, with :math:`K_{uv}` in [0, 1] saying whether the prediction joins two.
 
     Source: Kovtunenko and Mashtalir 2026, "Metrical loss functions for image segmentation based on
     convolutional neural networks", doi:10.15276/aait.09.2026.12.
@@ -83,6 +99,7 @@ class PartitionLoss(TableLoss):
         density: Density = "pixel",
         window: int | None = None,
         connectivity: int = 1,
+        weighting: Weighting | None = None,
         **options: Unpack[LossOptions],
     ) -> None:
         super().__init__(**options)
@@ -94,6 +111,8 @@ class PartitionLoss(TableLoss):
         self.density = density
         self.window = validation.optional(validation.whole_number, "window", window, low=2)
         self.connectivity = validation.whole_number("connectivity", connectivity, low=1)
+        validation.one_of("weighting", weighting, (None, "union", "sum"))
+        self.weighting = weighting
 
     def possible_activations(self) -> tuple[Activation, ...]:
         return self.extractor.activations
@@ -115,10 +134,14 @@ class PartitionLoss(TableLoss):
             measure = measure / segment_sizes(truth, measure, root=self.density == "root")
         if self.window is not None:
             batch, truth, measure = random_windows(batch, truth, measure, self.window)
-        values = self.extractor.distance(batch, truth, measure, self.form or self.extractor.form)
-        # pairs across windows don't count: a window has the share of its pairs in all that do
+        values = self.extractor.distance(
+            batch, truth, measure, self.form or self.extractor.form, self.weighting
+        )
         windows = len(values) // images
-        pairs = measure.flatten(1).sum(1).square().view(images, windows)
-        total = pairs.sum(1, keepdim=True)
-        portions = pairs / torch.where(total > 0, total, 1.0)
+        masses = measure.flatten(1).sum(1).view(images, windows)
+        # of the plain metric, pairs across windows don't count: a window has the share of its pairs
+        # in all that do; a mean over pixels takes every window by its pixels
+        masses = masses.square() if self.weighting is None else masses
+        total = masses.sum(1, keepdim=True)
+        portions = masses / torch.where(total > 0, total, 1.0)
         return (values.view(images, windows) * portions).sum(1, keepdim=True), total > 0

@@ -98,6 +98,22 @@ def soft_partition_distance(
     validation.one_of("form", form, ("frobenius", "paper"))
     if phi is not None and form != "paper":
         raise ValueError("phi belongs to form='paper': the Frobenius form takes a density")
+    value, share, truth = checked(p, q, density)
+    if form == "frobenius":
+        return _Frobenius.apply(value, p, truth, share)  # type: ignore[no-any-return]
+    if phi is not None:
+        phi = _phi(phi, value, (_segments(p), _segments(truth)))
+    return _Paper.apply(value, p, truth, share, phi)  # type: ignore[no-any-return]
+
+
+def checked(
+    p: Tensor | SparseAssignment, q: Tensor | SparseAssignment, density: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor | SparseAssignment]:
+    """The shares that P holds, the density's shares, and Q as an assignment.
+
+    Raises:
+        ValueError: for shapes that don't fit, and labels below 0.
+    """
     value = p.value if isinstance(p, SparseAssignment) else p
     if value.ndim != 3:
         raise ValueError(f"p must have shape (B, N, m), got {tuple(value.shape)}")
@@ -110,11 +126,7 @@ def soft_partition_distance(
             f"density must have shape (B, N) = {tuple(pixels)}, got {tuple(density.shape)}"
         )
     share = shares(value.new_ones(pixels) if density is None else density.to(value.dtype))
-    if form == "frobenius":
-        return _Frobenius.apply(value, p, truth, share)  # type: ignore[no-any-return]
-    if phi is not None:
-        phi = _phi(phi, value, (_segments(p), _segments(truth)))
-    return _Paper.apply(value, p, truth, share, phi)  # type: ignore[no-any-return]
+    return value, share, truth
 
 
 def shares(density: Tensor) -> Tensor:
@@ -172,10 +184,10 @@ def _phi(phi: Tensor, like: Tensor, table: tuple[int, int]) -> Tensor:
 class _Frobenius(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, value: Tensor, p: Any, q: Any, share: Tensor) -> Tensor:
-        own = _measured(_with_value(p, value), q, share)
-        truth = _self_product(_hard(q), share)
+        own = _measured(with_value(p, value), q, share)
+        truth = _self_product(hard_side(q), share)
         ctx.save_for_backward(value, share)
-        ctx.sides = _without_value(p), q
+        ctx.sides = without_value(p), q
         within, across = own
         squares = [part.double().square().flatten(1).sum(1) for part in (within, truth, across)]
         return (squares[0] + squares[1] - 2 * squares[2]).to(value.dtype)
@@ -184,9 +196,9 @@ class _Frobenius(torch.autograd.Function):
     @exact_backward
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
         value, share = ctx.saved_tensors
-        p, q = _with_value(ctx.sides[0], value), ctx.sides[1]
+        p, q = with_value(ctx.sides[0], value), ctx.sides[1]
         within, across = _measured(p, q, share)
-        pull = _own_entries(p, within) - _entries(p, q, across)
+        pull = _own_entries(p, within) - entries(p, q, across)
         return 4 * slopes[0][:, None, None] * share.unsqueeze(-1) * pull, None, None, None
 
 
@@ -195,25 +207,25 @@ class _Paper(torch.autograd.Function):
     def forward(
         ctx: Any, value: Tensor, p: Any, q: Any, share: Tensor, phi: Tensor | None
     ) -> Tensor:
-        across, outside = _outside(_with_value(p, value), q, share)
+        across, outside = _outside(with_value(p, value), q, share)
         ctx.save_for_backward(value, share)
-        ctx.sides, ctx.phi = (_without_value(p), q), phi
+        ctx.sides, ctx.phi = (without_value(p), q), phi
         return (_weighted(outside, phi) * across).double().flatten(1).sum(1).to(value.dtype)
 
     @staticmethod
     @exact_backward
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
         value, share = ctx.saved_tensors
-        p, q = _with_value(ctx.sides[0], value), ctx.sides[1]
+        p, q = with_value(ctx.sides[0], value), ctx.sides[1]
         across, outside = _outside(p, q, share)
-        cost = _entries(p, q, _weighted(outside, ctx.phi))
-        pull = _entries(p, q, _weighted(outside - 2 * across, ctx.phi))
+        cost = entries(p, q, _weighted(outside, ctx.phi))
+        pull = entries(p, q, _weighted(outside - 2 * across, ctx.phi))
         through_size = _weighted(across, ctx.phi).sum(2)
         if isinstance(p, SparseAssignment):
             pull = pull + _rows(through_size.unsqueeze(-1), p.candidates).squeeze(-1)
         else:
             pull = pull + through_size.unsqueeze(1)
-        members = _members(p)
+        members = own_members(p)
         wrong = (cost * members).sum(-1, keepdim=True)
         # the sums of an image are near 1: below this nothing is wrong but rounding
         pull = torch.where(wrong > 8 * torch.finfo(value.dtype).eps, pull, 0.0)
@@ -222,13 +234,13 @@ class _Paper(torch.autograd.Function):
 
 def _measured(p: Any, q: Any, share: Tensor) -> tuple[Tensor, Tensor]:
     """PᵀWP, or its diagonal ``(B, m)`` for hard segments, and PᵀWQ."""
-    hard = _hard(p)
-    return _self_product(hard, share), product(hard, _hard(q), share)
+    hard = hard_side(p)
+    return _self_product(hard, share), product(hard, hard_side(q), share)
 
 
 def _outside(p: Any, q: Any, share: Tensor) -> tuple[Tensor, Tensor]:
     """C = PᵀWQ, and a_k + b_l - 2 C_kl."""
-    p, q = _hard(p), _hard(q)
+    p, q = hard_side(p), hard_side(q)
     across = product(p, q, share)
     return across, sizes(p, share).unsqueeze(2) + sizes(q, share).unsqueeze(1) - 2 * across
 
@@ -237,7 +249,7 @@ def _weighted(table: Tensor, phi: Tensor | None) -> Tensor:
     return table if phi is None else phi * table
 
 
-def _hard(p: Any) -> Any:
+def hard_side(p: Any) -> Any:
     """What a straight-through assignment is in the forward pass."""
     if not isinstance(p, SparseAssignment) or p.own is None:
         return p
@@ -245,18 +257,18 @@ def _hard(p: Any) -> Any:
     return SparseAssignment(own, p.value.new_ones(()).expand(own.shape), p.segments)
 
 
-def _members(p: Any) -> Tensor:
+def own_members(p: Any) -> Tensor:
     """P at its own entries."""
     if not isinstance(p, SparseAssignment):
         return p  # type: ignore[no-any-return]
     return p.value if p.own is None else (p.candidates == p.own.unsqueeze(-1)).to(p.value.dtype)
 
 
-def _with_value(p: Any, value: Tensor) -> Any:
+def with_value(p: Any, value: Tensor) -> Any:
     return p._replace(value=value) if isinstance(p, SparseAssignment) else value
 
 
-def _without_value(p: Any) -> Any:
+def without_value(p: Any) -> Any:
     """What may stand on a context beside the saved value."""
     return p._replace(value=p.value.new_empty(0)) if isinstance(p, SparseAssignment) else None
 
@@ -275,7 +287,7 @@ def _self_product(p: Any, share: Tensor) -> Tensor:
 def sizes(p: Tensor | SparseAssignment, share: Tensor) -> Tensor:
     """Pᵀw ``(B, m)``."""
     if not isinstance(p, SparseAssignment):
-        return (share.unsqueeze(1) @ p).squeeze(1)
+        return (share.unsqueeze(1) @ p.to(share.dtype)).squeeze(1)
     return sum(  # type: ignore[return-value]
         _scatter(p.candidates[..., k], share * p.value[..., k], p.segments)
         for k in range(p.candidates.shape[-1])
@@ -305,12 +317,12 @@ def product(p: Tensor | SparseAssignment, q: Tensor | SparseAssignment, share: T
 def _own_entries(p: Any, within: Tensor) -> Tensor:
     """P(PᵀWP) at the entries of P."""
     if within.ndim == 3:
-        return _entries(p, p, within)
+        return entries(p, p, within)
     own = p.candidates[..., 0] if p.own is None else p.own
-    return torch.gather(within, 1, own).unsqueeze(-1) * _members(p)
+    return torch.gather(within, 1, own).unsqueeze(-1) * own_members(p)
 
 
-def _entries(p: Any, x: Any, table: Tensor) -> Tensor:
+def entries(p: Any, x: Any, table: Tensor) -> Tensor:
     """X tableᵀ at the entries of P: sum_j X_uj table_kj."""
     if not isinstance(p, SparseAssignment):
         if not isinstance(x, SparseAssignment):

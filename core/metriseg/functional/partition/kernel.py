@@ -100,22 +100,39 @@ def kernel_partition_distance(
     """
     if embedding.ndim != 3:
         raise ValueError(f"embedding must have shape (B, N, D), got {tuple(embedding.shape)}")
-    images = embedding.shape[:2]
-    if labels.shape != images or labels.is_floating_point():
-        raise ValueError(
-            f"labels must be integers of shape (B, N) = {tuple(images)}, got {tuple(labels.shape)}"
-            f" of {labels.dtype}"
-        )
     if frequencies.ndim != 3 or frequencies.shape[:2] != (2, embedding.shape[2]):
         raise ValueError(
             f"frequencies must have shape (2, D, R) with D = {embedding.shape[2]},"
             f" got {tuple(frequencies.shape)}"
         )
+    images = embedding.shape[:2]
+    number = checked_labels(labels, images, segments, density)
+    share = shares(embedding.new_ones(images) if density is None else density.to(embedding.dtype))
+    place = segment_places(labels, number)
+    if density is not None:
+        embedding, place, share = counted_pixels(embedding, place, share)
+    distance = _KernelDistance.apply(embedding, place, share, frequencies, number)
+    return distance  # type: ignore[no-any-return]
+
+
+def checked_labels(
+    labels: Tensor, images: tuple[int, ...], segments: int | None, density: Tensor | None
+) -> int:
+    """How many true segments there are.
+
+    Raises:
+        ValueError: for labels or a density of another shape than ``images``, ``(B, N)``, or labels
+            outside 0 … segments - 1.
+    """
+    if labels.shape != images or labels.is_floating_point():
+        raise ValueError(
+            f"labels must be integers of shape (B, N) = {tuple(images)}, got {tuple(labels.shape)}"
+            f" of {labels.dtype}"
+        )
     if density is not None and density.shape != images:
         raise ValueError(
             f"density must have shape (B, N) = {tuple(images)}, got {tuple(density.shape)}"
         )
-    share = shares(embedding.new_ones(images) if density is None else density.to(embedding.dtype))
     number = segments or (int(labels.max()) + 1 if labels.numel() else 1)
     if validation.values_are_checked(labels):
         low, high = (int(v) for v in torch.aminmax(labels))
@@ -123,15 +140,18 @@ def kernel_partition_distance(
             raise ValueError(
                 f"labels must lie in 0 … {number - 1}, got values from {low} to {high}"
             )
+    return number
+
+
+def segment_places(labels: Tensor, number: int) -> Tensor:
+    """``(B, N)``: rows of a table of ``number`` segments an image."""
     shift = torch.arange(len(labels), device=labels.device).unsqueeze(1) * number
-    place = labels.long() + shift
-    if density is not None:
-        embedding, place, share = _counted(embedding, place, share)
-    distance = _KernelDistance.apply(embedding, place, share, frequencies, number)
-    return distance  # type: ignore[no-any-return]
+    return labels.long() + shift
 
 
-def _counted(embedding: Tensor, place: Tensor, share: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def counted_pixels(
+    embedding: Tensor, place: Tensor, share: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """The pixels that have a measure, as many of each image as the fullest has."""
     counts = share > 0
     most = int(counts.sum(1).max()) if counts.numel() else 0
@@ -176,9 +196,9 @@ class _KernelDistance(torch.autograd.Function):
             first, second = _features(embedding[:, block], frequencies)
             index, mass = place[:, block], share[:, block, None] * scale
             to_first = (second @ both.transpose(1, 2) - truth[0][index]) * mass
-            slope[:, block] = _through_features(first, to_first, frequencies[0])
+            slope[:, block] = through_features(first, to_first, frequencies[0])
             to_second = (first @ both - truth[1][index]) * mass
-            slope[:, block] += _through_features(second, to_second, frequencies[1])
+            slope[:, block] += through_features(second, to_second, frequencies[1])
         return slope, None, None, None, None
 
 
@@ -199,7 +219,7 @@ def _features(embedding: Tensor, frequencies: Tensor) -> tuple[Tensor, Tensor]:
     return first, second
 
 
-def _through_features(features: Tensor, slopes: Tensor, frequencies: Tensor) -> Tensor:
+def through_features(features: Tensor, slopes: Tensor, frequencies: Tensor) -> Tensor:
     """The slope of the embedding, from that of cosines and sines."""
     half = features.shape[-1] // 2
     cosines, sines = features[..., :half], features[..., half:]
