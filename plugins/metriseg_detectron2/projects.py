@@ -51,7 +51,7 @@ def _imported(module: str, needs: str) -> bool:
     try:
         import_module(module)
     except ModuleNotFoundError as error:
-        if error.name != needs:
+        if (error.name or "").partition(".")[0] != needs:
             raise
         return False
     return True
