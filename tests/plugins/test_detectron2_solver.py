@@ -108,6 +108,21 @@ def test_a_loss_within_a_compound_is_spared_too():
     assert not decays
 
 
+@pytest.mark.parametrize(("clip", "name"), [("none", "Adam"), ("norm", "AdamWithGradientClip")])
+def test_panoptic_deeplabs_key_gives_adam(clip, name):
+    """Weights decay, the norm and the loss don't; the first step of a weight is its rate."""
+    cfg = config({"WEIGHT_DECAY": 0.1, "BASE_LR": 0.25, "OPTIMIZER": "ADAM"}, CLIPS[clip])
+    net = Network(plugin.RobustTLoss())
+    before = net.layers[1].weight.detach().clone()
+    optimizer = plugin.build_optimizer(cfg, net)
+    assert type(optimizer).__name__ == name
+    decays = {id(p): g["weight_decay"] for g in optimizer.param_groups for p in g["params"]}
+    assert decays.pop(id(net.layers[0].weight)) == decays.pop(id(net.layers[0].bias)) == 0.1
+    assert set(decays.values()) == {0.0}
+    moved = net.step(optimizer)["layers.1.weight"]
+    torch.testing.assert_close((moved - before).abs(), torch.full((3,), 0.25), rtol=1e-3, atol=0)
+
+
 def test_the_schedule_reaches_every_group():
     cfg = config({"WEIGHT_DECAY": 0.1, "WARMUP_ITERS": 0, "MAX_ITER": 10, "STEPS": (1,)}, {})
     optimizer = plugin.build_optimizer(cfg, Network(plugin.RobustTLoss()))
