@@ -121,7 +121,14 @@ def add_metriseg_config(cfg: CfgNode) -> None:
                 cfg.MODEL[node][key] = []
     if "EMBEDDING" not in cfg.MODEL:
         cfg.MODEL.EMBEDDING = CfgNode(
-            {"CHANNELS": 6, "COORDINATES": True, "BANDWIDTH": 1.0, "BACKGROUND": 0, "MIN_SIZE": 10}
+            {
+                "CHANNELS": 6,
+                "COORDINATES": True,
+                "BANDWIDTH": 1.0,
+                "BACKGROUND": 0,
+                "MIN_SIZE": 10,
+                "PIXELS_PER_UNIT": None,
+            }
         )
     # in its place, past the node's own __setattr__, which is for keys
     object.__setattr__(cfg.MODEL, "__class__", _CheckedModel)

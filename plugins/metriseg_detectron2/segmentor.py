@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,7 +17,8 @@ from torch import Tensor
 from metriseg import SegmentationLoss, validation
 from metriseg.catalogue import parts_of
 from metriseg.components import connected_components
-from metriseg.extraction import group_embedding
+from metriseg.extraction import KernelSegments, group_embedding, landing_points
+from metriseg.extraction.places import checked_units
 from metriseg.models.embedding import EmbeddingBranch
 from metriseg_detectron2.heads import MetrisegSemSegFPNHead
 from metriseg_detectron2.mapper import CROWDS
@@ -134,10 +135,13 @@ class MetrisegEmbeddingSegmentor(SemanticSegmentor):
         bandwidth: > 0, that of the ``KernelSegments`` in training.
         background: the class whose pixels belong to no instance; None groups all pixels.
         min_size: groups of fewer pixels join another, >= 1.
+        pixels_per_unit: that of the ``KernelSegments`` in training, in pixels of the network's
+            input; None for an embedding that isn't anchored at places.
         arguments: those of ``SemanticSegmentor``.
 
     Raises:
-        ValueError: for an argument outside its domain, and for a head without an embedding.
+        ValueError: for an argument outside its domain, for a head without an embedding, and for a
+            loss of another ``pixels_per_unit``.
     """
 
     @configurable
@@ -148,6 +152,7 @@ class MetrisegEmbeddingSegmentor(SemanticSegmentor):
         bandwidth: float = 1.0,
         background: int | None = 0,
         min_size: int = 10,
+        pixels_per_unit: float | Sequence[float] | None = None,
         **arguments: Any,
     ) -> None:
         super().__init__(sem_seg_head=sem_seg_head, **arguments)
@@ -159,6 +164,20 @@ class MetrisegEmbeddingSegmentor(SemanticSegmentor):
         self.bandwidth = validation.number("bandwidth", bandwidth, low=0.0, open_low=True)
         self.background = validation.label("background", background)
         self.min_size = validation.whole_number("min_size", min_size, low=1)
+        self.pixels_per_unit = None if pixels_per_unit is None else axes_units(pixels_per_unit)
+        for loss in sem_seg_head.loss_modules:
+            for part, _ in parts_of(loss):
+                self._check_places(part)
+
+    def _check_places(self, loss: SegmentationLoss) -> None:
+        extractor = getattr(loss, "extractor", None)
+        if isinstance(extractor, KernelSegments):
+            given = extractor.pixels_per_unit
+            if (None if given is None else axes_units(given)) != self.pixels_per_unit:
+                raise ValueError(
+                    "pixels_per_unit must be that of the loss's KernelSegments"
+                    f" (MODEL.EMBEDDING.PIXELS_PER_UNIT: {given!r}), got {self.pixels_per_unit!r}"
+                )
 
     @classmethod
     def from_config(cls, cfg: Any) -> dict[str, Any]:
@@ -168,6 +187,7 @@ class MetrisegEmbeddingSegmentor(SemanticSegmentor):
             "bandwidth": node.BANDWIDTH,
             "background": node.BACKGROUND,
             "min_size": node.MIN_SIZE,
+            "pixels_per_unit": node.PIXELS_PER_UNIT,
         }
 
     def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
@@ -233,13 +253,30 @@ class MetrisegEmbeddingSegmentor(SemanticSegmentor):
         both = sem_seg_postprocess(both, size, height, width)
         logits, embedding = both.tensor_split([self.sem_seg_head.num_classes])
         foreground = None if self.background is None else logits.argmax(0) != self.background
+        points = embedding[None]
+        if self.pixels_per_unit is not None:
+            # offsets are of the network's pixels, and these have another size
+            down, across = self.pixels_per_unit
+            points = landing_points(points, (down * height / size[0], across * width / size[1]))
         instances = group_embedding(
-            embedding[None],
+            points,
             foreground=None if foreground is None else foreground[None],
             bandwidth=self.bandwidth,
             min_size=self.min_size,
         )
         return {"sem_seg": logits, "instance_map": instances[0] + (foreground is None)}
+
+
+def axes_units(pixels_per_unit: float | Sequence[float]) -> tuple[float, float]:
+    """The pixels of a unit down and across.
+
+    Raises:
+        ValueError: for anything but one number > 0 or two.
+    """
+    units = checked_units(pixels_per_unit)
+    if len(units) > 2:
+        raise ValueError(f"pixels_per_unit must be one number or two, got {pixels_per_unit!r}")
+    return units[0], units[-1]
 
 
 def has_masks(one: Mapping[str, Any]) -> bool:

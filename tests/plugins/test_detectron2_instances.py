@@ -332,3 +332,47 @@ def test_an_image_costs_the_same_whatever_its_neighbour_has():
     del given[0]["instances"]
     first = model._true_instances(given)[0]
     assert first[5, 5] == first[10, 10] != first[0, 0]
+
+
+PLACED = {
+    **PARTITION,
+    "SEGMENTS": {"TYPE": "KernelSegments", "PIXELS_PER_UNIT": 4, "SAMPLES": 200},
+    "WEIGHTING": "union",
+}
+PLACES = (
+    "MODEL.SEM_SEG_HEAD.LOSSES",
+    [PLACED, {"NAME": "CrossEntropyLoss"}],
+    "MODEL.EMBEDDING.PIXELS_PER_UNIT",
+    4.0,
+    "MODEL.EMBEDDING.COORDINATES",
+    False,
+)
+
+
+def test_places_are_those_of_the_networks_pixels():
+    """Offsets that lead to the middle of two squares; the outputs twice and half as large agree."""
+    model = build_model(config(*PLACES)).eval()
+    rows, columns = torch.meshgrid(torch.arange(SIDE), torch.arange(SIDE), indexing="ij")
+    middles = torch.where(columns < SIDE // 2, SIDE // 4, 3 * SIDE // 4)
+    both = torch.zeros(CLASSES + DIMENSIONS, SIDE, SIDE)
+    both[1] = 9.0  # all is foreground
+    both[CLASSES], both[CLASSES + 1] = (SIDE / 2 - rows) / 4, (middles - columns) / 4
+    for height, width in ((SIDE, SIDE), (2 * SIDE, SIDE), (SIDE // 2, 2 * SIDE)):
+        output = model._output(both, (SIDE, SIDE), {"height": height, "width": width})
+        found = output["instance_map"]
+        assert found.unique().tolist() == [1, 2]
+        middle = width // 2
+        # but for the column that was interpolated
+        assert (found[:, : middle - 2] == found[0, 0]).all()
+        assert (found[:, middle + 2 :] == found[0, -1]).all()
+
+
+def test_places_train_and_must_be_those_of_the_loss():
+    model = build_model(config(*PLACES))
+    values = model(inputs())
+    sum(values.values()).backward()
+    assert model.sem_seg_head.embedding.state_dict().keys()
+    assert any(weight.grad.any() for weight in model.sem_seg_head.embedding.parameters())
+    for wrong in (None, 5.0):
+        with pytest.raises(ValueError, match=r"pixels_per_unit must be that of the loss's Kernel"):
+            build_model(config(*PLACES, "MODEL.EMBEDDING.PIXELS_PER_UNIT", wrong))
