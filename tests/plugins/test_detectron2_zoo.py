@@ -664,6 +664,7 @@ def test_detectron2s_script_refuses_losses_that_a_head_ignores(tmp_path):
     assert "MaskRCNNConvUpsampleHead ignores MODEL.ROI_MASK_HEAD.LOSSES: say Metriseg" in written
 
 
+@pytest.mark.slow
 def test_a_projects_own_script_trains(tmp_path):
     """PointRend's, which declares its keys over ours."""
     project, path, lines, expected = ZOO["PointRend"]
