@@ -1,7 +1,7 @@
 # make demo                        train MMSegmentation's own trainer with a loss of ours, see it learn
 # make demo FRAMEWORK=monai        the same in MONAI; FRAMEWORK=detectron2 in Detectron2
 # make test                        everything that must hold
-# make test-slow                   what takes long: more of MMSegmentation's zoo, trained
+# make test-slow                   what takes long: more of the zoos and scripts, trained
 # make test-compile                every loss through torch.compile at the size of an image: an hour
 # make fuzz                        20,000 random and hostile cases of all losses: half an hour;
 #                                  CASES=200000 for more, SEED=7 for those of that seed

@@ -240,7 +240,8 @@ def refusal(loss: dict[str, Any], seen: Seen) -> str:
     try:
         LossModules(build_losses([loss]), seen)
     except ValueError as error:
-        return str(error).rsplit(": ", 1)[-1]
+        reason = str(error).rsplit(": ", 1)[-1]
+        return reason.removeprefix(f"{loss['NAME']} ").partition(", got")[0]
     return ""
 
 
@@ -266,9 +267,14 @@ def rows(losses: Iterable[dict[str, Any]], iterations: int) -> Iterator[str]:
         for place, bench in benches.items():
             reason = refusal(loss, SIGHTS[place])
             cells += [reason, "", ""] if reason else cells_of(bench.measure(loss))
-        fits = [not refusal(loss, seen) for seen in SIGHTS.values() if seen.points]
-        cells.append({(True, True): "yes", (False, False): "no"}.get(tuple(fits), "of classes"))
+        cells.append(among_points(loss))
         yield f"| {' | '.join(cells)} |"
+
+
+def among_points(loss: dict[str, Any]) -> str:
+    """Whether sampled points are enough for a loss, in a mask head and in a semantic one."""
+    fits = [not refusal(loss, seen) for seen in SIGHTS.values() if seen.points]
+    return {(True, True): "yes", (False, False): "no"}.get(tuple(fits), "of classes")
 
 
 def cells_of(found: Measured) -> list[str]:

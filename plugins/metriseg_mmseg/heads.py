@@ -14,7 +14,8 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from metriseg import validation
-from metriseg.extraction import group_embedding
+from metriseg.extraction import group_embedding, landing_points
+from metriseg.extraction.places import checked_units
 from metriseg.models.embedding import EmbeddingBranch
 from metriseg_mmseg.carried import carrying
 from metriseg_mmseg.convention import MMSegConvention
@@ -36,7 +37,7 @@ class EmbeddingMixin:
 
     Args:
         embedding_channels: D of the embedding, >= 1.
-        coordinates: whether the embedding knows where a pixel is.
+        coordinates: whether the embedding knows where a pixel is; False with ``pixels_per_unit``.
         words: those of the head.
 
     Raises:
@@ -95,7 +96,7 @@ class EmbeddingFCNHead(EmbeddingMixin, FCNHead):
 
     Args:
         embedding_channels: D of the embedding, >= 1.
-        coordinates: whether the embedding knows where a pixel is.
+        coordinates: whether the embedding knows where a pixel is; False with ``pixels_per_unit``.
         words: those of ``FCNHead``.
     """
 
@@ -107,18 +108,25 @@ class EmbeddingEncoderDecoder(EncoderDecoder):
     Data samples get, beside ``pred_sem_seg`` and the ``seg_logits`` of the classes,
     ``pred_instance_map``: a ``PixelData`` of data ``(1, H, W)`` int64, 0 on the background and the
     instances from 1. The embedding is what :class:`metriseg.extraction.KernelSegments` trains.
-    Inference in windows (``mode="slide"``) averages embeddings where windows overlap, which mean
-    different places there: take ``mode="whole"``.
+
+    Inference in windows (``mode="slide"``) averages what overlapping windows say of a pixel. With
+    ``pixels_per_unit`` these are offsets from the same place, so windows agree; a free embedding
+    means another thing in each: take ``mode="whole"`` for it. Pixels are those that the network
+    sees: where it says that they land is settled before padding, a flip and the size of the
+    original image are.
 
     Args:
         bandwidth: > 0, that of the ``KernelSegments`` in training.
         background: the class whose pixels belong to no instance; None groups all pixels.
         min_size: groups of fewer pixels join another, >= 1.
+        pixels_per_unit: that of the ``KernelSegments`` in training, a number > 0 or one for each
+            axis, height first: what is grouped are :func:`metriseg.extraction.landing_points`.
         words: those of ``EncoderDecoder``; ``decode_head`` is an :class:`EmbeddingFCNHead` or
             another head with :class:`EmbeddingMixin`.
 
     Raises:
-        ValueError: for an argument outside its domain, and for a head without an embedding.
+        ValueError: for an argument outside its domain, and for a head without an embedding, or
+            with fewer than two channels of it with ``pixels_per_unit``.
     """
 
     def __init__(
@@ -127,12 +135,22 @@ class EmbeddingEncoderDecoder(EncoderDecoder):
         bandwidth: float = 1.0,
         background: int | None = 0,
         min_size: int = 10,
+        pixels_per_unit: float | Sequence[float] | None = None,
         **words: Any,
     ) -> None:
         super().__init__(**words)
         self.bandwidth = validation.number("bandwidth", bandwidth, low=0.0, open_low=True)
         self.background = validation.label("background", background)
         self.min_size = validation.whole_number("min_size", min_size, low=1)
+        self.pixels_per_unit = None
+        if pixels_per_unit is not None:
+            self.pixels_per_unit = checked_units(pixels_per_unit, 2)
+            channels = self.decode_head.embedding.dimensions
+            if channels < 2:
+                raise ValueError(
+                    "decode_head must have embedding_channels >= 2 with pixels_per_unit, an offset"
+                    f" along each axis, got {channels}"
+                )
 
     def _init_decode_head(self, decode_head: dict[str, Any]) -> None:
         super()._init_decode_head(decode_head)
@@ -151,9 +169,14 @@ class EmbeddingEncoderDecoder(EncoderDecoder):
     def postprocess_result(
         self, seg_logits: Tensor, data_samples: list[SegDataSample] | None = None
     ) -> list[SegDataSample]:
+        classes = self.decode_head.out_channels
+        if self.pixels_per_unit is not None:
+            # while pixels and directions are still those that the network saw
+            logits, offsets = seg_logits.tensor_split([classes], dim=1)
+            landing = landing_points(offsets, self.pixels_per_unit)
+            seg_logits = torch.cat([logits, landing], dim=1)
         # padding, flips and sizes are settled for all channels alike
         data_samples = super().postprocess_result(seg_logits, data_samples)
-        classes = self.decode_head.out_channels
         for sample in data_samples:
             logits, embedding = sample.seg_logits.data.tensor_split([classes])
             if classes > 1:

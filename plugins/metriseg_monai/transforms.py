@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from monai.config import KeysCollection
@@ -10,7 +10,8 @@ from monai.transforms import MapTransform
 from monai.utils import convert_to_dst_type, convert_to_tensor
 
 from metriseg import validation
-from metriseg.extraction import group_embedding
+from metriseg.extraction import group_embedding, landing_points
+from metriseg.extraction.places import checked_units
 
 __all__ = ["GroupEmbeddingd"]
 
@@ -24,6 +25,12 @@ class GroupEmbeddingd(MapTransform):
     what :class:`metriseg.extraction.KernelSegments` trains, in
     :class:`metriseg_monai.SplitChannels`.
 
+    With ``pixels_per_unit`` the embedding's first channels are offsets from a voxel's own place, so
+    windows of a ``SlidingWindowInferer`` agree where they overlap. Voxels and axes are those that
+    the network saw: group before ``Invertd``, and invert ``pred_instances`` with
+    ``nearest_interp=True``. Of a prediction that was resized by r along an axis the number of the
+    axis is r times that of training.
+
     Args:
         keys: of the predictions; the instances of ``key`` stand under ``<key>_instances``.
         num_classes: C >= 1; one channel is foreground where its logit is above 0.
@@ -31,9 +38,12 @@ class GroupEmbeddingd(MapTransform):
         background: the class whose voxels belong to no instance; None groups all voxels.
         min_size: groups of fewer voxels join another, >= 1.
         allow_missing_keys: whether items may lack a key.
+        pixels_per_unit: that of the ``KernelSegments`` in training, a number > 0 or one for each
+            axis: what is grouped are :func:`metriseg.extraction.landing_points`.
 
     Raises:
-        ValueError: for an argument outside its domain, and for a prediction without an embedding.
+        ValueError: for an argument outside its domain, and for a prediction without an embedding,
+            or with fewer channels of it than axes with ``pixels_per_unit``.
     """
 
     def __init__(
@@ -44,12 +54,16 @@ class GroupEmbeddingd(MapTransform):
         background: int | None = 0,
         min_size: int = 10,
         allow_missing_keys: bool = False,
+        pixels_per_unit: float | Sequence[float] | None = None,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.num_classes = validation.whole_number("num_classes", num_classes, low=1)
         self.bandwidth = validation.number("bandwidth", bandwidth, low=0.0, open_low=True)
         self.background = validation.label("background", background)
         self.min_size = validation.whole_number("min_size", min_size, low=1)
+        if pixels_per_unit is not None:
+            checked_units(pixels_per_unit)
+        self.pixels_per_unit = pixels_per_unit
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         found = dict(data)
@@ -64,8 +78,11 @@ class GroupEmbeddingd(MapTransform):
             logits, embedding = plain.tensor_split([self.num_classes])
             labels = (logits[0] > 0).long() if self.num_classes == 1 else logits.argmax(0)
             foreground = None if self.background is None else labels[None] != self.background
+            points = embedding[None]
+            if self.pixels_per_unit is not None:
+                points = landing_points(points, self.pixels_per_unit)
             instances = group_embedding(
-                embedding[None],
+                points,
                 foreground=foreground,
                 bandwidth=self.bandwidth,
                 min_size=self.min_size,

@@ -49,7 +49,10 @@ def test_a_region_without_foreground_leaves_a_gradient(tmp_path):
 
 
 @pytest.mark.training
-@pytest.mark.parametrize("script", [["-m", "metriseg_detectron2.train_net"], [SCRIPT]])
+@pytest.mark.parametrize(
+    "script",
+    [pytest.param(["-m", "metriseg_detectron2.train_net"], marks=pytest.mark.slow), [SCRIPT]],
+)
 def test_a_loss_of_ones_own_trains(script, tmp_path):
     """Under our script and under Detectron2's untouched one, with the module as environment."""
     if not (script[0] == "-m" or script[0].is_file()):

@@ -8,6 +8,7 @@ pytest.importorskip("cv2", reason="Detectron2's PointRend imports OpenCV")
 import torch
 
 import detectron2_tables
+from metriseg_detectron2.which_loss import CANDIDATES, SIGHTS, TRIALS, among_points, refusal
 
 
 @pytest.mark.parametrize("case", detectron2_tables.CASES, ids=lambda case: case.case)
@@ -33,3 +34,21 @@ def test_an_answer_that_changes_is_found():
     ):
         with pytest.raises(ValueError, match=r"^`mask_rcnn_loss`: .*, with the reason "):
             detectron2_tables.row(changed)
+
+
+def test_every_loss_is_in_the_table_of_what_suits_which_head():
+    """What is measured there takes its command; whether a loss fits is asked anew."""
+    page = detectron2_tables.PAGE.read_text(encoding="utf-8")
+    start = page.index("| loss | mask head: start |")
+    lines = page[start : page.index("\n\n", start)].splitlines()[2:]
+    rows = {
+        cells[0]: cells[1:] for cells in ([c.strip() for c in x[1:-1].split("|")] for x in lines)
+    }
+    assert [f"`{loss['NAME']}`" for loss in CANDIDATES] == list(rows)[2:]
+    for loss in CANDIDATES:
+        cells = rows[f"`{loss['NAME']}`"]
+        for place, first in zip(TRIALS, (0, 3), strict=True):
+            reason = refusal(loss, SIGHTS[place])
+            assert bool(reason) == (cells[first + 1] == "")
+            assert not reason or cells[first] == reason
+        assert cells[-1] == among_points(loss)

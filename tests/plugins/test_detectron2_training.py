@@ -68,6 +68,7 @@ def test_our_script_trains_and_one_line_changes_the_loss(tmp_path):
     assert "mask_rcnn/accuracy" in scalars
 
 
+@pytest.mark.slow
 def test_what_a_loss_learns_is_trained_and_saved(tmp_path):
     """The degrees of freedom of the Robust T loss start at e^1, and the solver moves them."""
     overrides = [*SHORT, "MODEL.ROI_MASK_HEAD.LOSSES", "[{'NAME': 'RobustTLoss'}]"]
@@ -84,7 +85,11 @@ def test_what_a_loss_learns_is_trained_and_saved(tmp_path):
     [
         ("train_net.py", []),
         # this one writes no log before its eighth iteration
-        ("plain_train_net.py", ["SOLVER.MAX_ITER", 8, "DATASETS.TEST", "()"]),
+        pytest.param(
+            "plain_train_net.py",
+            ["SOLVER.MAX_ITER", 8, "DATASETS.TEST", "()"],
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_detectron2s_script_trains_our_yaml(name, overrides, tmp_path):

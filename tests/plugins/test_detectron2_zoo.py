@@ -35,9 +35,11 @@ from detectron2.utils.events import EventStorage
 from PIL import Image
 
 import metriseg_detectron2 as plugin
+from metriseg.configuration import config_path
 from metriseg_detectron2.config import HEADS
 from metriseg_detectron2.datasets import register_shapes
 from metriseg_detectron2.projects import PROJECTS
+from metriseg_detectron2.train_net import read_config
 
 PROJECTS_FOLDER = Path.home() / ".cache/metriseg/detectron2/projects"
 
@@ -315,6 +317,18 @@ def test_a_config_of_the_zoo_trains_with_other_losses(name, tmp_path):
         torch.testing.assert_close(again.model.state_dict()[key], value, rtol=0, atol=0)
     again.train()
     assert losses(again).keys() == found.keys()
+
+
+def test_the_shipped_semantic_config_trains(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    register_shapes("val")
+    few = ["SOLVER.MAX_ITER", 2, "SOLVER.IMS_PER_BATCH", 2, "SOLVER.STEPS", ()]
+    sets = ["DATASETS.TRAIN", ("metriseg_shapes_val",), "DATASETS.TEST", ()]
+    trainer = Trainer(
+        read_config(str(config_path("detectron2/shapes_semantic-fpn_dice.yaml")), few + sets)
+    )
+    trainer.train()
+    assert losses(trainer).keys() == {"loss_sem_seg_dice", "loss_sem_seg_cross_entropy"}
 
 
 @pytest.mark.parametrize("name", ZOO)
@@ -664,6 +678,7 @@ def test_detectron2s_script_refuses_losses_that_a_head_ignores(tmp_path):
     assert "MaskRCNNConvUpsampleHead ignores MODEL.ROI_MASK_HEAD.LOSSES: say Metriseg" in written
 
 
+@pytest.mark.slow
 def test_a_projects_own_script_trains(tmp_path):
     """PointRend's, which declares its keys over ours."""
     project, path, lines, expected = ZOO["PointRend"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 pytest.importorskip("mmseg")
 
@@ -22,6 +22,7 @@ from mmseg.structures import SegDataSample
 
 import metriseg
 from metriseg.configuration import config_path
+from metriseg.extraction import KernelSegments
 from metriseg.partitions import partition_scores
 from metriseg_mmseg import EmbeddingEncoderDecoder, EmbeddingFCNHead
 from metriseg_mmseg.metrics import PartitionMetric
@@ -196,8 +197,7 @@ def test_the_config_survives_dump_and_reload(tmp_path: Path) -> None:
     model = MODELS.build(again.model)
     assert isinstance(model, EmbeddingEncoderDecoder)
     assert model.bandwidth == 2.0
-    extractor = model.decode_head.loss_decode[0].extractor
-    assert repr(extractor) == "KernelSegments(frequencies=64, bandwidth=1.0, seed=None)"
+    assert repr(model.decode_head.loss_decode[0].extractor) == repr(KernelSegments())
 
 
 @pytest.mark.parametrize(
@@ -242,6 +242,151 @@ def test_flips_and_sizes_are_undone_for_instances_too(
     assert instances.shape == classes.shape == (1, 40, 30)
     assert instances.dtype == torch.int64
     assert torch.equal(instances > 0, classes != 0)
+
+
+# ---------------------------------------------------------------------- places
+
+TALL, WIDE, UNITS = 12, 10, [6.0, 4.0]
+
+
+@MODELS.register_module()
+class Untouched(nn.Module):
+    """A backbone whose features are the image."""
+
+    def forward(self, image: Tensor) -> tuple[Tensor]:
+        return (image,)
+
+
+def tiles(rows: int = 4, columns: int = 4) -> Tensor:
+    """``(H, W)``: touching rectangles, numbered from 1 row by row, right of a background."""
+    numbers = 1 + torch.arange(rows * columns).reshape(rows, columns)
+    whole = numbers.repeat_interleave(TALL, 0).repeat_interleave(WIDE, 1)
+    return nn.functional.pad(whole, (4, 0))
+
+
+def picture(labels: Tensor) -> Tensor:
+    """``(1, 3, H, W)``: 1 on objects and -1 beside, and the way to an object's centre in units."""
+    foreground = labels > 0
+    ways = torch.zeros(2, *labels.shape)
+    for number in labels[foreground].unique():
+        here = torch.nonzero(labels == number).float()
+        ways[:, labels == number] = ((here.mean(0) - here) / torch.tensor(UNITS)).T
+    return torch.cat([foreground[None] * 2.0 - 1, ways])[None]
+
+
+def anchored(mode: str = "whole", **words: Any) -> EmbeddingEncoderDecoder:
+    """What it predicts of a pixel, classes and offsets, is what the pixel's colour says."""
+    cfg = Config(
+        {
+            "model": {
+                "type": "metriseg_mmseg.EmbeddingEncoderDecoder",
+                "backbone": {"type": "Untouched"},
+                "decode_head": {
+                    "type": "metriseg_mmseg.EmbeddingFCNHead",
+                    "in_channels": 3,
+                    "channels": 3,
+                    "num_convs": 0,
+                    "concat_input": False,
+                    "num_classes": 2,
+                    "embedding_channels": 2,
+                    "coordinates": False,
+                    "loss_decode": PARTITION,
+                },
+                "pixels_per_unit": UNITS,
+                "test_cfg": {"mode": mode, "crop_size": (24, 24), "stride": (16, 14)},
+                **words,
+            }
+        }
+    )
+    model = MODELS.build(cfg.model).eval()
+    classes, layer = model.decode_head.conv_seg, nn.Conv2d(3, 2, 1)
+    model.decode_head.embedding.layers = layer
+    with torch.no_grad():
+        for one, rows in (
+            (classes, [[-9.0, 0.0, 0.0], [9.0, 0.0, 0.0]]),
+            (layer, [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]),
+        ):
+            one.weight.copy_(torch.tensor(rows)[..., None, None])
+            one.bias.zero_()
+    return model
+
+
+def instances_of(model: EmbeddingEncoderDecoder, image: Tensor, **metas: Any) -> Tensor:
+    shape = tuple(image.shape[2:])
+    sizes = {"ori_shape": shape, "img_shape": shape, "pad_shape": shape}
+    with torch.no_grad():
+        (found,) = model.predict(image, [SegDataSample(metainfo={**sizes, **metas})])
+    return found.pred_instance_map.data[0]
+
+
+@pytest.mark.parametrize("mode", ["whole", "slide"])
+def test_windows_agree_about_places(mode: str) -> None:
+    """Windows cut objects, and average what they say of the same pixel: ways, from its place."""
+    truth = tiles()
+    assert torch.equal(instances_of(anchored(mode), picture(truth)), truth)
+    (found,) = anchored(mode).predict(picture(truth))
+    assert torch.equal(found.pred_instance_map.data[0], truth)
+
+
+@pytest.mark.parametrize("mode", ["whole", "slide"])
+@pytest.mark.parametrize("size", [(144, 88), (24, 22), (60, 130)])
+def test_places_at_another_size(mode: str, size: tuple[int, int]) -> None:
+    """The instances of the image itself, enlarged: they differ at borders at the most."""
+    truth = tiles()
+    found = instances_of(anchored(mode), picture(truth), ori_shape=size)
+    wanted = nn.functional.interpolate(truth[None, None].float(), size, mode="nearest-exact")
+    pool = nn.MaxPool2d(5, 1, 2)
+    inside = pool(wanted) == -pool(-wanted)
+    assert torch.equal(found.unique(), truth.unique())
+    assert torch.equal(found[inside[0, 0]], wanted[inside].long())
+
+
+@pytest.mark.parametrize(("direction", "axis"), [("horizontal", 1), ("vertical", 0)])
+def test_ways_are_those_of_the_image_that_the_network_saw(direction: str, axis: int) -> None:
+    """Seen in a mirror, to the left is to the right. Beside it, padding at all four sides."""
+    truth = tiles()
+    seen = nn.functional.pad(picture(truth.flip(axis)), (3, 5, 2, 6))
+    metas = {"flip": True, "flip_direction": direction, "ori_shape": tuple(truth.shape)}
+    found = instances_of(anchored(), seen, img_padding_size=(3, 5, 2, 6), **metas)
+    assert torch.equal(found, truth)
+
+
+@pytest.mark.parametrize(
+    ("units", "message"),
+    [
+        (0, "pixels_per_unit must be a finite number"),
+        ([3.0, 2.0, 1.0], "pixels_per_unit must be one number or one for each of 2 axes"),
+        ("six", "pixels_per_unit must be"),
+    ],
+)
+def test_units_that_are_none(units: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        anchored(pixels_per_unit=units)
+
+
+def test_the_units_survive_dump_and_reload(tmp_path: Path) -> None:
+    """Loss and grouping have theirs; a U-Net that is not trained predicts in windows."""
+    test_cfg = {"mode": "slide", "crop_size": (24, 24), "stride": (8, 8)}
+    cfg = shapes_config(tmp_path, 1, pixels_per_unit=[6.0, 4.0], test_cfg=test_cfg)
+    cfg.model.decode_head.update(embedding_channels=2, coordinates=False)
+    segments = {"type": "KernelSegments", "pixels_per_unit": [6.0, 4.0], "samples": 50}
+    cfg.model.decode_head.loss_decode[0].update(segments=segments, weighting="union")
+    cfg.dump(tmp_path / "dumped.py")
+    model = MODELS.build(Config.fromfile(tmp_path / "dumped.py").model)
+    assert model.pixels_per_unit == (6.0, 4.0)
+    assert list(model.decode_head.loss_decode[0].extractor.pixels_per_unit) == [6.0, 4.0]
+    images, given = torch.randn(2, 3, SIDE, SIDE), samples()
+    losses = model.loss(images, given)
+    losses["decode.loss_partition"].backward()
+    assert (model.decode_head.embedding.layers[-1].weight.grad != 0).any()
+    assert instances_of(model.eval(), torch.randn(1, 3, 32, 32)).shape == (32, 32)
+
+
+def test_an_embedding_too_narrow_for_offsets(tmp_path: Path) -> None:
+    cfg = shapes_config(tmp_path, 1, pixels_per_unit=12)
+    cfg.model.decode_head.embedding_channels = 1
+    with pytest.raises(ValueError, match="decode_head must have embedding_channels >= 2"):
+        MODELS.build(cfg.model)
 
 
 def test_the_metric_compares_instances() -> None:

@@ -11,11 +11,15 @@ from torch import Tensor
 pytest.importorskip("monai")
 pytest.importorskip("ignite")
 
+import numpy as np
 from ignite.engine import Events
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor
+from monai.inferers import SlidingWindowInferer
 from monai.losses import DeepSupervisionLoss
 from monai.losses import DiceLoss as StockDice
+from monai.transforms import Compose, EnsureChannelFirstd, Invertd, Orientationd, Resized, Spacingd
+from monai.utils import convert_to_dst_type
 
 import metriseg
 import metriseg_monai as m
@@ -148,6 +152,117 @@ def test_grouping(classes: int) -> None:
     assert grouped["other"] == 1
     with pytest.raises(ValueError, match="pred must have more channels"):
         m.GroupEmbeddingd("pred", 9)({"pred": pred})
+
+
+# ---------------------------------------------------------------------- places
+
+SIDES, UNITS = (4, 12, 10), (2.0, 6.0, 4.0)
+
+
+def blocks(dimensions: int) -> Tensor:
+    """``(*S)``: touching blocks, numbered from 1 in the order of their first voxels; 0 beside."""
+    numbers = 1 + torch.arange(3**dimensions).reshape([3] * dimensions)
+    for axis, side in enumerate(SIDES[-dimensions:]):
+        numbers = numbers.repeat_interleave(side, axis)
+    return torch.nn.functional.pad(numbers, (4, 0))
+
+
+def colours(labels: Tensor) -> Tensor:
+    """``(1 + axes, *S)``: 9 on objects and -9 beside, and the way to an object's centre in units.
+
+    The image itself is what a network of one voxel's view would predict.
+    """
+    units = torch.tensor(UNITS[-labels.ndim :])
+    ways = torch.zeros(labels.ndim, *labels.shape)
+    for number in labels[labels > 0].unique():
+        here = torch.nonzero(labels == number).float()
+        ways[:, labels == number] = ((here.mean(0) - here) / units).T
+    return torch.cat([(labels > 0)[None] * 18.0 - 9, ways])
+
+
+def placed(dimensions: int, *, times: float = 1.0) -> m.GroupEmbeddingd:
+    """Groups what was predicted at a size that is so many times the network's."""
+    units = [times * unit for unit in UNITS[-dimensions:]]
+    return m.GroupEmbeddingd("pred", 1, pixels_per_unit=units)
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+@pytest.mark.parametrize("mode", ["constant", "gaussian"])
+def test_windows_agree_about_places(dimensions: int, mode: str) -> None:
+    """Windows cut objects, and average what they say of the same voxel: ways, from its place."""
+    truth = blocks(dimensions)
+    windows = SlidingWindowInferer((7, 17, 13)[-dimensions:], 2, overlap=0.4, mode=mode)
+    pred = windows(colours(truth)[None], torch.nn.Identity())[0]
+    found = placed(dimensions)({"pred": MetaTensor(pred)})
+    assert torch.equal(found["pred_instances"].as_tensor(), truth[None])
+
+
+def test_one_number_is_one_for_each_axis() -> None:
+    truth = blocks(2)
+    pred = colours(truth)
+    pred[1:] *= torch.tensor(UNITS[-2:])[:, None, None] / 5
+    found = m.GroupEmbeddingd("pred", 1, pixels_per_unit=5)({"pred": pred})
+    assert torch.equal(found["pred_instances"], truth[None])
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+@pytest.mark.parametrize("times", [0.5, 2, 3])
+def test_places_at_another_size(dimensions: int, times: float) -> None:
+    """A unit has as many more voxels; the instances differ at borders at the most."""
+    truth = blocks(dimensions)
+    size = [int(times * side) for side in truth.shape]
+    mode = ["bilinear", "trilinear"][dimensions - 2]
+    pred = Resized("pred", size, mode=mode)({"pred": colours(truth)})
+    found = placed(dimensions, times=times)(pred)["pred_instances"].as_tensor()[0]
+    wanted = Resized("truth", size, mode="nearest-exact")({"truth": truth[None].float()})["truth"]
+    pool = getattr(torch.nn.functional, f"max_pool{dimensions}d")
+    inside = (pool(wanted, 3, 1, 1) == -pool(-wanted, 3, 1, 1))[0].as_tensor()
+    assert torch.equal(found.unique(), truth.unique())
+    assert torch.equal(found[inside], wanted[0].as_tensor()[inside].long())
+
+
+def test_instances_are_turned_back_and_not_ways() -> None:
+    """A network that saw the volume mirrored, with two axes swapped, and twice as fine.
+
+    Axes point to the left, forward and up, with voxels of 1 mm; the network saw them forward, to
+    the right and up, with voxels of half a mm.
+    """
+    truth = blocks(3)
+    volume = MetaTensor(truth[..., None].float(), affine=np.diag([-1.0, 1.0, 1.0, 1.0]))
+    before = Compose(
+        [
+            EnsureChannelFirstd("image", channel_dim=-1),
+            Orientationd("image", axcodes="ARS", labels=None),
+            Spacingd("image", pixdim=(0.5, 0.5, 0.5), mode="nearest"),
+        ]
+    )
+    item = before({"image": volume})
+    seen = item["image"].as_tensor()[0].long()
+    assert seen.shape[0] > truth.shape[1] > truth.shape[0]
+    item["pred"] = convert_to_dst_type(colours(seen), item["image"])[0]
+    item = placed(3)(item)
+    item = Invertd(
+        ["pred", "pred_instances"], before, orig_keys="image", nearest_interp=[False, True]
+    )(item)
+    found = item["pred_instances"].as_tensor()[0].long()
+    assert found.shape == truth.shape
+    pairs = torch.stack([found, truth]).flatten(1).unique(dim=1)
+    assert pairs.shape[1] == len(truth.unique())
+    assert torch.equal(found == 0, truth == 0)
+
+
+@pytest.mark.parametrize(
+    ("units", "message"),
+    [
+        (-1, "pixels_per_unit must be a finite number"),
+        ([], "pixels_per_unit must hold a number for each axis"),
+        ([1, 2, 3], "pixels_per_unit must be one number or one for each of 2 axes"),
+        (2, "at least 2 channels, the offsets along each axis, with pixels_per_unit, got 1"),
+    ],
+)
+def test_units_that_do_not_fit(units: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        m.GroupEmbeddingd("pred", 1, pixels_per_unit=units)({"pred": torch.zeros(2, 8, 8)})
 
 
 NAME = "normalized_partition_distance"

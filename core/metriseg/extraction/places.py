@@ -43,13 +43,8 @@ def landing_points(embedding: Tensor, pixels_per_unit: float | Sequence[float]) 
     """
     if not isinstance(embedding, Tensor) or embedding.ndim < 3:
         raise ValueError("embedding must be a torch.Tensor of shape (B, C, *S)")
-    units = checked_units(pixels_per_unit)
     space = embedding.shape[2:]
-    if len(units) not in (1, len(space)):
-        raise ValueError(
-            f"pixels_per_unit must be one number or one for each of {len(space)} axes,"
-            f" got {pixels_per_unit!r}"
-        )
+    units = checked_units(pixels_per_unit, len(space))
     if embedding.shape[1] < len(space):
         raise ValueError(
             f"embedding must have at least {len(space)} channels, the offsets along each axis, with"
@@ -59,7 +54,7 @@ def landing_points(embedding: Tensor, pixels_per_unit: float | Sequence[float]) 
         embedding = embedding.float()
     axes = [
         torch.arange(side, dtype=embedding.dtype, device=embedding.device) / unit
-        for side, unit in zip(space, units * len(space) if len(units) == 1 else units, strict=True)
+        for side, unit in zip(space, units, strict=True)
     ]
     places = torch.stack(torch.meshgrid(*axes, indexing="ij"))
     free = embedding.shape[1] - len(space)
@@ -67,8 +62,8 @@ def landing_points(embedding: Tensor, pixels_per_unit: float | Sequence[float]) 
     return embedding + places
 
 
-def checked_units(pixels_per_unit: object) -> tuple[float, ...]:
-    """One number, or one an axis."""
+def checked_units(pixels_per_unit: object, axes: int | None = None) -> tuple[float, ...]:
+    """One number, or one an axis; of known axes one for each."""
     several = isinstance(pixels_per_unit, Sequence) and not isinstance(pixels_per_unit, str)
     given = pixels_per_unit if several else (pixels_per_unit,)
     units = tuple(
@@ -77,4 +72,11 @@ def checked_units(pixels_per_unit: object) -> tuple[float, ...]:
     )
     if not units:
         raise ValueError(f"pixels_per_unit must hold a number for each axis, got {given!r}")
-    return units
+    if axes is None or len(units) == axes:
+        return units
+    if len(units) > 1:
+        raise ValueError(
+            f"pixels_per_unit must be one number or one for each of {axes} axes,"
+            f" got {pixels_per_unit!r}"
+        )
+    return units * axes

@@ -20,7 +20,10 @@ class EmbeddingBranch(nn.Module):
     A 3 x 3 convolution, normalised by groups (so that distances have one scale in training and
     at inference) and rectified, and a 1 x 1 convolution. With ``coordinates`` the place along each
     axis, from -1 to 1, stands beside the features (Liu et al. 2018, arXiv:1807.03247): without,
-    two equal objects far from each other have equal embeddings, and no loss can part them.
+    two equal objects far from each other have equal embeddings, and no loss can part them, unless
+    the embedding starts at a pixel's own place (:func:`metriseg.extraction.landing_points`):
+    ``coordinates=False`` belongs to that, for the same offsets in crops, tiles and whole images, up
+    to their borders and to the statistics that normalise them.
 
     Args:
         in_channels: of the features, >= 1.
