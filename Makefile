@@ -46,7 +46,7 @@ demo: .venv/.demo-$(FRAMEWORK) $(if $(filter detectron2,$(FRAMEWORK)),.venv/.det
 test: lint
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
-test-slow: .venv/.test
+test-slow: .venv/.test .venv/.detectron2
 	$(BIN)/python -m pytest --numprocesses auto -m slow
 
 test-compile: .venv/.test
