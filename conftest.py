@@ -13,8 +13,12 @@ FRAMEWORKS = {
     "metriseg_monai": "monai",
     "metriseg_detectron2": "detectron2",
 }
-#: Module of the core -> the optional package whose absence makes it unimportable.
-OPTIONAL = {"partitions/torchmetrics.py": "torchmetrics"}
+#: Module -> the optional package whose absence makes it unimportable.
+OPTIONAL = {
+    "partitions/torchmetrics.py": "torchmetrics",
+    "metriseg_detectron2/panoptic_deeplab.py": "panopticapi",
+    "metriseg_detectron2/point_rend.py": "cv2",
+}
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
