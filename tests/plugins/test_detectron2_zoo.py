@@ -378,6 +378,13 @@ def test_of_a_coarse_head_too(tmp_path):
         build_model(cfg)
 
 
+def test_a_stripped_config_names_stock_modules_alone(tmp_path):
+    """The coarse head and PointRend's regions too."""
+    for name in ("semantic PointRend", "PointRend"):
+        assert "Metriseg" in (cfg := config(name, tmp_path)).dump()
+        assert "Metriseg" not in plugin.strip_metriseg_config(cfg).dump()
+
+
 def test_point_rends_regions_must_be_ours(tmp_path):
     cfg = config("PointRend", tmp_path)
     cfg.MODEL.ROI_HEADS.NAME = "PointRendROIHeads"
