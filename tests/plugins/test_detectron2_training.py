@@ -58,7 +58,8 @@ SHORT = ["SOLVER.MAX_ITER", 2, "SOLVER.IMS_PER_BATCH", 2, "TEST.EVAL_PERIOD", 0]
 def test_our_script_trains_and_one_line_changes_the_loss(tmp_path):
     """Dice and focal instead of power Jaccard, from the command line: a key each in the log."""
     losses = "[{'NAME': 'DiceLoss'}, {'NAME': 'FocalLoss', 'LOSS_WEIGHT': 2.0}]"
-    overrides = [*SHORT, "MODEL.ROI_MASK_HEAD.LOSSES", losses]
+    quick = ["INPUT.MIN_SIZE_TEST", 64, "TEST.DETECTIONS_PER_IMAGE", 5]
+    overrides = [*SHORT, *quick, "MODEL.ROI_MASK_HEAD.LOSSES", losses]
     module = ["-m", "metriseg_detectron2.train_net", "--config-file", YAML]
     run(tmp_path, *module, *overrides)
     scalars = logged(tmp_path)
