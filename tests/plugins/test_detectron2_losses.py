@@ -222,7 +222,7 @@ def test_a_bad_config_is_explained(entries, message):
         (
             {"NAME": "PartitionLoss", "SEGMENTS": {"TYPE": "KernelSegments", "BANDWITH": 1}},
             "KernelSegments has no key 'BANDWITH': did you mean 'BANDWIDTH'? (it takes"
-            " FREQUENCIES, BANDWIDTH, SEED)",
+            " FREQUENCIES, BANDWIDTH, SEED, SAMPLES, PIXELS_PER_UNIT)",
         ),
         (
             {"NAME": "PartitionLoss", "SEGMENTS": {"TYPE": "SlotSegments", "NUM": 1}},
