@@ -444,7 +444,7 @@ def test_random_features_agree_with_all_pairs(weighting: Any) -> None:
                     weighting=weighting,
                     density=w,
                 )
-                for seed in range(200)
+                for seed in range(100)
             ]
         )
         assert found.std() < number**-0.5

@@ -651,6 +651,7 @@ def section(title):
     return text, dict(blocks)
 
 
+@pytest.mark.slow
 def test_the_lazy_lines_of_the_page_train(tmp_path):
     """As printed, on the zoo's panoptic FPN, under Detectron2's script."""
     _, code = section("In a LazyConfig")
