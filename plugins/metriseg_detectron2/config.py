@@ -150,14 +150,14 @@ def strip_metriseg_config(cfg: CfgNode) -> CfgNode:
             model[node].pop(key, None)
         if model[node].NAME in heads:
             model[node].NAME = heads[model[node].NAME].stock
+    stock = OTHERS | {name: head.stock for name, head in HEADS["SEM_SEG_HEAD"].items()}
     for parent, key in (
         (model, "META_ARCHITECTURE"),
         (model.ROI_HEADS, "NAME"),
         (model.get("POINT_HEAD", {}), "COARSE_SEM_SEG_HEAD_NAME"),
     ):
         if key in parent:
-            of_coarse = {name: head.stock for name, head in HEADS["SEM_SEG_HEAD"].items()}
-            parent[key] = (OTHERS | of_coarse).get(parent[key], parent[key])
+            parent[key] = stock.get(parent[key], parent[key])
     if cfg.is_frozen():
         stripped.freeze()
     return stripped
@@ -229,11 +229,11 @@ def _check_company(model: CfgNode) -> None:
         )
     coarse = model.get("POINT_HEAD", {}).get("COARSE_SEM_SEG_HEAD_NAME", "")
     if semantic.endswith("PointRendSemSegHead") and coarse in HEADS["SEM_SEG_HEAD"]:
-        fitting = ("MetrisegSemSegFPNHead", "MetrisegDeepLabV3PlusHead")
-        if coarse not in fitting:
+        possible = ("MetrisegSemSegFPNHead", "MetrisegDeepLabV3PlusHead")
+        if coarse not in possible:
             raise ValueError(
                 f"MODEL.POINT_HEAD.COARSE_SEM_SEG_HEAD_NAME: {coarse} can't be the coarse head:"
-                f" say {' or '.join(fitting)}"
+                f" say {' or '.join(possible)}"
             )
     if semantic not in HEADS["SEM_SEG_HEAD"]:
         return

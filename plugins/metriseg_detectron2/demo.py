@@ -31,6 +31,7 @@ def main() -> int:
     from detectron2.utils.env import seed_all_rng
 
     from metriseg_detectron2.datasets import register_digits
+    from metriseg_detectron2.evaluator import masks_on_true_boxes
     from metriseg_detectron2.train_net import Trainer, read_config
 
     # so small a network: on a busy machine threads wait for each other longer than they save
@@ -41,9 +42,9 @@ def main() -> int:
     seed_all_rng(cfg.SEED)
     trainer = Trainer(cfg)
     loader = Trainer.build_test_loader(cfg, dataset)
-    before = mask_iou(trainer.model, loader, dataset)
+    before = masks_on_true_boxes(trainer.model, loader, dataset)["mask"]["mIoU"]
     trainer.train()
-    after = mask_iou(trainer.model, loader, dataset)
+    after = masks_on_true_boxes(trainer.model, loader, dataset)["mask"]["mIoU"]
     draw(trainer.model, dataset, title=f"mask IoU on the given boxes: {before:.3f} to {after:.3f}")
 
     print(f"data: {load_digits('test').source}, pasted on a canvas; masks on the given boxes")
@@ -51,17 +52,6 @@ def main() -> int:
     print(f"mean IoU after training:  {after:.3f}")
     print(f"image, truth and prediction: {PICTURE}")
     return 0 if after > before else 1
-
-
-def mask_iou(model: Any, loader: Any, dataset: str) -> float:
-    """The mean IoU of the masks on the true boxes of a data set."""
-    from detectron2.evaluation import inference_on_dataset
-
-    from metriseg_detectron2.evaluator import GivenBoxes, MaskIoUEvaluator
-
-    told = GivenBoxes(model, [dataset])
-    iou: float = inference_on_dataset(told, loader, MaskIoUEvaluator(dataset))["mask"]["mIoU"]
-    return iou
 
 
 def draw(model: Any, dataset: str, *, title: str, rows: int = 4) -> None:

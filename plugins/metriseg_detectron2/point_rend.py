@@ -79,9 +79,6 @@ class MetrisegPointRendMaskHead(PointRendMaskHead):
 
     def __init__(self, cfg: Any, input_shape: dict[str, ShapeSpec]) -> None:
         super().__init__(cfg, input_shape)
-        self._own(cfg)
-
-    def _own(self, cfg: Any) -> None:
         number = cfg.MODEL.ROI_HEADS.NUM_CLASSES
         of_masks = built_losses(cfg, "ROI_MASK_HEAD")
         of_points = built_losses(cfg, "ROI_MASK_HEAD", "POINT_LOSSES")

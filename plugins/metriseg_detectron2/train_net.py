@@ -19,7 +19,6 @@ from detectron2.engine import DefaultTrainer, default_argument_parser, default_s
 from detectron2.evaluation import (
     DatasetEvaluator,
     inference_context,
-    inference_on_dataset,
     print_csv_format,
     verify_results,
 )
@@ -31,7 +30,7 @@ from metriseg_detectron2 import segmentor  # noqa: F401  # registers the heads
 from metriseg_detectron2.config import add_metriseg_config, check_metriseg_config
 from metriseg_detectron2.datasets import register_data_sets
 from metriseg_detectron2.evaluation import build_evaluator, data_sets_of_masks
-from metriseg_detectron2.evaluator import GivenBoxes, MaskIoUEvaluator
+from metriseg_detectron2.evaluator import GivenBoxes, MaskIoUEvaluator, masks_on_true_boxes
 from metriseg_detectron2.loaders import build_train_mapper
 from metriseg_detectron2.project_configs import add_project_configs, check_project_config
 from metriseg_detectron2.solver import build_lr_scheduler, build_optimizer
@@ -68,9 +67,7 @@ class Trainer(DefaultTrainer):
         if evaluators is not None:
             return results
         for name in data_sets_of_masks(cfg):
-            loader = cls.build_test_loader(cfg, name)
-            told = GivenBoxes(model, [name])
-            found = inference_on_dataset(told, loader, MaskIoUEvaluator(name))
+            found = masks_on_true_boxes(model, cls.build_test_loader(cfg, name), name)
             if comm.is_main_process():
                 logging.getLogger(__name__).info("masks of %s on the true boxes:", name)
                 print_csv_format(found)

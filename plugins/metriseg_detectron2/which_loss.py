@@ -45,12 +45,12 @@ CANDIDATES: list[dict[str, Any]] = [
     {"NAME": name} for name in CATALOGUE if name not in {*UNSUPPORTED, "CompoundLoss"}
 ]
 
-#: What the heads show a loss, by the word of a table's column.
+#: What the heads show a loss; those of :data:`TRIALS` by the same words.
 SIGHTS = {
     "mask head": Seen.of_regions("loss_mask", 10),
-    "its points": Seen.of_regions("loss_mask_point", 10, points=True),
+    "points of masks": Seen.of_regions("loss_mask_point", 10, points=True),
     "semantic head": Seen.of_classes("loss_sem_seg", 6),
-    "its points ": Seen.of_classes("loss_sem_seg_point", 6, points=True),
+    "points of maps": Seen.of_classes("loss_sem_seg_point", 6, points=True),
 }
 
 #: How many batches the gradients are measured on.
@@ -305,7 +305,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--output", type=Path, help="a page whose table is replaced")
     parser.add_argument("--losses", nargs="*", help="names; all that fit by default")
-    parser.add_argument("--iterations", type=int, default=120)
+    parser.add_argument("--iterations", type=int, default=100)
     given = parser.parse_args(arguments)
     logging.disable(logging.WARNING)
     # so small networks: on a busy machine threads wait for each other longer than they save

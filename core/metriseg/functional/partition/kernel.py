@@ -98,13 +98,7 @@ def kernel_partition_distance(
     Raises:
         ValueError: for shapes that don't fit, or labels outside 0 … n - 1.
     """
-    if embedding.ndim != 3:
-        raise ValueError(f"embedding must have shape (B, N, D), got {tuple(embedding.shape)}")
-    if frequencies.ndim != 3 or frequencies.shape[:2] != (2, embedding.shape[2]):
-        raise ValueError(
-            f"frequencies must have shape (2, D, R) with D = {embedding.shape[2]},"
-            f" got {tuple(frequencies.shape)}"
-        )
+    check_frequencies(embedding, frequencies)
     images = embedding.shape[:2]
     number = checked_labels(labels, images, segments, density)
     share = shares(embedding.new_ones(images) if density is None else density.to(embedding.dtype))
@@ -113,6 +107,17 @@ def kernel_partition_distance(
         embedding, place, share = counted_pixels(embedding, place, share)
     distance = _KernelDistance.apply(embedding, place, share, frequencies, number)
     return distance  # type: ignore[no-any-return]
+
+
+def check_frequencies(embedding: Tensor, frequencies: Tensor) -> None:
+    """Refuse frequencies that aren't two draws for embeddings ``(B, N, D)``."""
+    if embedding.ndim != 3:
+        raise ValueError(f"embedding must have shape (B, N, D), got {tuple(embedding.shape)}")
+    if frequencies.ndim != 3 or frequencies.shape[:2] != (2, embedding.shape[2]):
+        raise ValueError(
+            f"frequencies must have shape (2, D, R) with D = {embedding.shape[2]},"
+            f" got {tuple(frequencies.shape)}"
+        )
 
 
 def checked_labels(

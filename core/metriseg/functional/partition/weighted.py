@@ -19,6 +19,7 @@ from metriseg.batch import exact_backward
 from metriseg.functional.partition.cells import weighted_cell_distance
 from metriseg.functional.partition.distance import Form, SparseAssignment, shares
 from metriseg.functional.partition.kernel import (
+    check_frequencies,
     checked_labels,
     counted_pixels,
     segment_places,
@@ -140,13 +141,7 @@ def weighted_kernel_partition_distance(
         ValueError: for shapes that don't fit, labels below 0, another weighting.
     """
     check_weighting(weighting)
-    if embedding.ndim != 3:
-        raise ValueError(f"embedding must have shape (B, N, D), got {tuple(embedding.shape)}")
-    if frequencies.ndim != 3 or frequencies.shape[:2] != (2, embedding.shape[2]):
-        raise ValueError(
-            f"frequencies must have shape (2, D, R) with D = {embedding.shape[2]},"
-            f" got {tuple(frequencies.shape)}"
-        )
+    check_frequencies(embedding, frequencies)
     return _by_rows(embedding, labels, density, weighting, torch.cat(list(frequencies), 1))
 
 
