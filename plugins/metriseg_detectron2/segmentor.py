@@ -18,6 +18,7 @@ from metriseg import SegmentationLoss, validation
 from metriseg.catalogue import parts_of
 from metriseg.components import connected_components
 from metriseg.extraction import KernelSegments, group_embedding, landing_points
+from metriseg.extraction.grouping import method_for
 from metriseg.extraction.places import checked_units
 from metriseg.models.embedding import EmbeddingBranch
 from metriseg_detectron2.heads import MetrisegSemSegFPNHead
@@ -263,6 +264,7 @@ class MetrisegEmbeddingSegmentor(SemanticSegmentor):
             foreground=None if foreground is None else foreground[None],
             bandwidth=self.bandwidth,
             min_size=self.min_size,
+            method=method_for(self.pixels_per_unit),
         )
         return {"sem_seg": logits, "instance_map": instances[0] + (foreground is None)}
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from metriseg import validation
 from metriseg.extraction import group_embedding, landing_points
+from metriseg.extraction.grouping import method_for
 from metriseg.extraction.places import checked_units
 from metriseg.models.embedding import EmbeddingBranch
 from metriseg_mmseg.carried import carrying
@@ -190,6 +191,7 @@ class EmbeddingEncoderDecoder(EncoderDecoder):
                 foreground=foreground,
                 bandwidth=self.bandwidth,
                 min_size=self.min_size,
+                method=method_for(self.pixels_per_unit),
             )
             sample.set_data(
                 {

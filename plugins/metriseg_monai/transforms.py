@@ -11,6 +11,7 @@ from monai.utils import convert_to_dst_type, convert_to_tensor
 
 from metriseg import validation
 from metriseg.extraction import group_embedding, landing_points
+from metriseg.extraction.grouping import method_for
 from metriseg.extraction.places import checked_units
 
 __all__ = ["GroupEmbeddingd"]
@@ -86,6 +87,7 @@ class GroupEmbeddingd(MapTransform):
                 foreground=foreground,
                 bandwidth=self.bandwidth,
                 min_size=self.min_size,
+                method=method_for(self.pixels_per_unit),
             )
             numbers = instances + (foreground is None)
             found[key] = output[: self.num_classes]

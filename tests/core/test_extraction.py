@@ -566,10 +566,10 @@ def clusters(
     return torch.from_numpy(np.moveaxis(values, -1, 0))[None], labels
 
 
-@pytest.mark.parametrize("method", ["modes", "mean_shift", "hdbscan"])
+@pytest.mark.parametrize("method", ["modes", "persistence", "mean_shift", "hdbscan"])
 @pytest.mark.parametrize("space", [(300,), (40, 44), (12, 11, 13)])
 def test_separate_clusters_are_found(space: tuple[int, ...], method: str) -> None:
-    embedding, labels = clusters(space=space)
+    embedding, labels = clusters(2 if method == "persistence" else 4, space=space)
     found = group_embedding(embedding, method=method)
     assert found.shape == (1, *space)
     assert same_partition(found[0], labels)
@@ -719,6 +719,46 @@ def test_groups_hidden_among_single_pixels() -> None:
     assert back[2000] != back[2020]
 
 
+def ridge(dip: float) -> torch.Tensor:
+    """Points on a line: two hills, and between them a share ``dip`` of as many points."""
+    drawn = np.random.default_rng(0)
+    middle = round(2000 * dip)
+    along = [
+        drawn.uniform(0, 2, 2000),
+        drawn.uniform(2, 3, middle // 2),
+        drawn.uniform(3, 5, 2000),
+    ]
+    return torch.from_numpy(np.concatenate(along))[None, None]
+
+
+@pytest.mark.parametrize("dip", [0.0, 0.3, 0.6, 1.0])
+@pytest.mark.parametrize("valley", [0.1, 0.45, 0.8])
+def test_hills_are_parted_by_deep_valleys(dip: float, valley: float) -> None:
+    """Of a density that falls to the share ``dip`` of the lower summit, by construction."""
+    found = group_embedding(ridge(dip), method="persistence", valley=valley)
+    assert found.max() + 1 == (1 if dip > valley else 2)
+
+
+def test_a_hill_of_any_form_is_one_group() -> None:
+    """A ring in the plane of the embedding, and a disc within it: their means are the same."""
+    drawn = np.random.default_rng(1)
+    angle, radius = drawn.uniform(0, 2 * np.pi, 4000), np.full(4000, 4.0)
+    radius[3000:] = np.sqrt(drawn.uniform(0, 1, 1000))
+    points = radius * np.stack([np.cos(angle), np.sin(angle)])
+    found = group_embedding(torch.from_numpy(points)[None], method="persistence")[0].numpy()
+    assert same_partition(found, radius == 4.0)
+
+
+def test_steps_up_the_hill_lead_to_its_own_summit() -> None:
+    """A long hill beside a small one: its far end is nearer to the small one's summit."""
+    drawn = np.random.default_rng(2)
+    long = np.stack([4 * drawn.uniform(0, 1, 9000) ** 2, drawn.uniform(0, 0.3, 9000)])
+    small = np.stack([drawn.uniform(4.2, 4.5, 900), drawn.uniform(1.2, 1.5, 900)])
+    points = torch.from_numpy(np.concatenate([long, small], 1))[None]
+    found = group_embedding(points, method="persistence", valley=0.05)[0].numpy()
+    assert same_partition(found, np.arange(9900) >= 9000)
+
+
 @pytest.mark.parametrize("name", EXTRACTORS)
 @pytest.mark.parametrize("odd", [math.nan, math.inf])
 def test_segments_of_no_number_are_refused(name: str, odd: float) -> None:
@@ -762,7 +802,8 @@ def test_kernel_segments_are_grouped() -> None:
         ({"foreground": torch.ones(1, 5).bool()}, r"foreground must .* = \(1, 4\), got \(1, 5\)"),
         ({"foreground": torch.ones(1, 4)}, "foreground must be bool .* of torch.float32"),
         ({"bandwidth": 0.0}, "bandwidth must be a finite number"),
-        ({"method": "kmeans"}, "method must be one of 'modes', 'mean_shift', 'hdbscan'"),
+        ({"method": "kmeans"}, "method must be one of 'modes', 'persistence', 'mean_shift'"),
+        ({"valley": 1.5}, "valley must be"),
         ({"min_size": 0}, "min_size must be a whole number >= 1"),
     ],
 )

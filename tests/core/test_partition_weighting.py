@@ -404,7 +404,7 @@ def test_blocks_of_pairs_give_the_whole(weighting: Any, monkeypatch: pytest.Monk
         return value.detach(), f.grad
 
     whole = both()
-    monkeypatch.setattr(pairs, "_HELD", 20 * 7)
+    monkeypatch.setattr(pairs, "_HELD_NEAR", 20 * 7)
     torch.testing.assert_close(both(), whole)
 
 

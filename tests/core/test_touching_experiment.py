@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from metriseg.data.shapes import ShapesDataset
+from metriseg.experiments.objects import finished, three_classes
 from metriseg.experiments.touching import comparison, main, methods
 from metriseg.experiments.touching.picture import BACKGROUND, COLORS, embedding_colors, painted
 from metriseg.losses import PartitionLoss
@@ -32,7 +33,7 @@ def certain(classes: np.ndarray, channels: int) -> torch.Tensor:
 def perfect(method: methods.Method) -> torch.Tensor:
     """The output that the method's loss asks for."""
     if method.channels == 3:
-        classes = methods.three_classes(torch.from_numpy(TRUTH)[None])[0]
+        classes = three_classes(torch.from_numpy(TRUTH)[None])[0]
         return certain(classes.numpy(), 3)
     foreground = certain((TRUTH > 0).astype(np.int64), 2)
     if method.channels == 2:
@@ -44,10 +45,10 @@ def test_three_classes() -> None:
     """Of 4 x 5 pixels within 6 x 7 the inner 2 x 3 are the inside; an image's border is no edge."""
     truth = torch.zeros(1, 6, 7, dtype=torch.int64)
     truth[0, 1:5, 1:6] = 1
-    found = methods.three_classes(truth)
+    found = three_classes(truth)
     assert found[0, 2:4, 2:5].eq(1).all()
     assert [int((found == k).sum()) for k in range(3)] == [42 - 20, 6, 14]
-    assert methods.three_classes(torch.ones(1, 3, 3, dtype=torch.int64)).eq(1).all()
+    assert three_classes(torch.ones(1, 3, 3, dtype=torch.int64)).eq(1).all()
 
 
 @pytest.mark.parametrize("method", methods.methods(), ids=lambda one: one.name)
@@ -74,9 +75,9 @@ def test_tiny_pieces_join_what_they_touch() -> None:
     found = TRUTH.copy()
     found[8, 8:11] = 7
     found[0, 40:43] = 8
-    joined = methods._finished(found, True, 10)
+    joined = finished(found, True, 10)
     assert partition_distance(contingency_table(TRUTH, joined)) == 0
-    kept = methods._finished(found, True, 1)
+    kept = finished(found, True, 1)
     assert partition_distance(contingency_table(found, kept)) == 0
 
 

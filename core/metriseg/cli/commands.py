@@ -34,6 +34,7 @@ EXPERIMENTS: Mapping[str, str] = {
     "bsds500": "partition metrics and their index on human segmentations",
     "shapes": "the published experiment: SegNet learns to divide images of shapes",
     "touching": "objects of one colour that touch, told apart by an embedding",
+    "nuclei": "nuclei in real images, told apart by places and the weighted metric",
     "photographs": "a network that divides photographs as people do",
     "inverse_form": "the network of InverseFormLoss",
 }

@@ -10,7 +10,7 @@ from torch import Tensor
 from metriseg import validation
 from metriseg.batch import Batch
 from metriseg.extraction.base import Segments, check_finite
-from metriseg.extraction.grouping import group_embedding
+from metriseg.extraction.grouping import group_embedding, method_for
 from metriseg.extraction.places import checked_units, landing_points
 from metriseg.functional.partition import (
     Form,
@@ -126,4 +126,9 @@ class KernelSegments(Segments):
     def label_map(self, batch: Batch) -> Tensor:
         """By :func:`group_embedding`; with ``weight``, pixels that don't count are segment 0."""
         check_finite(batch)
-        return group_embedding(self.points(batch), foreground=batch.valid, bandwidth=self.bandwidth)
+        return group_embedding(
+            self.points(batch),
+            foreground=batch.valid,
+            bandwidth=self.bandwidth,
+            method=method_for(self.pixels_per_unit),
+        )

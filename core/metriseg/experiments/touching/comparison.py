@@ -12,12 +12,8 @@ import torch
 from torch import Tensor
 
 from metriseg.data.shapes import ShapesDataset
-from metriseg.experiments.touching.methods import (
-    Labels,
-    Method,
-    Way,
-    kernel,
-)
+from metriseg.experiments.objects import Labels
+from metriseg.experiments.touching.methods import Method, Way, kernel
 from metriseg.experiments.touching.picture import Row, draw_rows
 from metriseg.models import UNet
 from metriseg.partitions import (

@@ -1,0 +1,6 @@
+"""``python -m metriseg.experiments.nuclei``."""
+
+from metriseg.experiments.nuclei import main
+
+if __name__ == "__main__":
+    main()
