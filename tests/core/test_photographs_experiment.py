@@ -6,6 +6,7 @@ import csv
 import importlib
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -162,9 +163,9 @@ def test_miniature(
     with (output / "photographs.csv").open() as file:
         rows = list(csv.DictReader(file))
     tuned = [row["method"] for row in rows if row["tuned_for"]]
-    assert len(tuned) == 10
-    assert len(set(tuned)) == 5
-    assert sum(float(row["seconds"]) > 0 for row in rows) == 6
+    assert len(tuned) == 18
+    assert len(set(tuned)) == 9
+    assert sum(float(row["seconds"]) > 0 for row in rows) == 14
     by_name = {row["method"]: row for row in rows}
     assert float(by_name["one segment"]["split"]) == 0
     assert float(by_name["each pixel its own"]["merge"]) == 0
@@ -173,10 +174,11 @@ def test_miniature(
     assert (output / "photographs.png").stat().st_size > 1000
 
 
-def test_training_teaches(small: Path) -> None:
+@pytest.mark.parametrize("weighting", [None, "union"])
+def test_training_teaches(small: Path, weighting: Any) -> None:
     """The partition distance of the same crops falls."""
     photographs = [networks.halved(one) for one in BSDS500(small)]
-    recipe = networks.partition_recipe(dim=4, windows=(None,))
+    recipe = networks.partition_recipe(dim=4, windows=(None,), weighting=weighting)
     setting = networks.Training(steps=30, images=2, crop=32, width=4, depth=2)
     crops, truth = networks.draw(photographs, setting, torch.Generator().manual_seed(9))
 

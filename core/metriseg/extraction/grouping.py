@@ -57,8 +57,8 @@ def group_embedding(
     pixels fill densely, as :func:`landing_points` do, where a pixel's offset takes it to about its
     object's middle and not precisely to it: a group is a hill of their density at a quarter of the
     bandwidth, whatever its form, and two hills are one unless the valley between them is deep
-    enough. A pixel goes its own way uphill, not to the nearest mode; 256 x 256 pixels take a
-    hundredth of a second. "mean_shift" is scikit-learn's, with a flat kernel of that radius and
+    enough. A pixel goes its own way uphill, not to the nearest mode; ten thousand pixels take some
+    hundredths of a second. "mean_shift" is scikit-learn's, with a flat kernel of that radius and
     binned seeds: many seconds. "hdbscan" is scikit-learn's too, for clusters of any form, and
     slower still.
 

@@ -55,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--method", action="append", choices=known, help="only this; repeatable")
     parser.add_argument("--seeds", type=int, default=3, help="networks a method (default 3)")
     parser.add_argument("--steps", type=int, help=f"of training (default {Plan().steps})")
+    parser.add_argument("--side", type=int, help=f"of a crop, pixels (default {Plan().side})")
     parser.add_argument("--width", type=int, help=f"of the network (default {Plan().width})")
     parser.add_argument(
         "--drawn", action="store_true", help="drawn crescents, rings and worms, not nuclei"
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     given = parser.parse_args(arguments)
     plan = FULL if given.full else Plan()
-    changed = {"steps": given.steps, "width": given.width}
+    changed = {"steps": given.steps, "side": given.side, "width": given.width}
     plan = plan._replace(**{name: one for name, one in changed.items() if one is not None})
     try:
         if given.evaluate is not None:

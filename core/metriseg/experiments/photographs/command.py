@@ -1,10 +1,11 @@
 """Networks taught to partition photographs as people do, beside the usual ways.
 
 ``python -m metriseg.experiments.photographs`` trains on 70 of the 100 photographs of
-:class:`~metriseg.data.bsds500.BSDS500` and tests on the other 30, on the CPU in about ten minutes.
-Ours is a network that learns boundaries and, by the partition distance of an embedding, which
-pixels of a crop belong together; the baseline is the same network taught the boundaries alone
-(``--alone``: the partition distance alone, too); the table says how long each trained. Beside them
+:class:`~metriseg.data.bsds500.BSDS500` and tests on the other 30, on the CPU in about twenty
+minutes. Ours are networks that learn boundaries and, by the partition distance of an embedding,
+which pixels of a crop belong together: by the plain distance, and by those that the union and the
+sum of two segments weigh. The baseline is the same network taught the boundaries alone
+(``--alone``: the partition distances alone, too); the table says how long each trained. Beside them
 stand colour methods without training, the trivial partitions, and what another human does. The
 networks are those of :mod:`metriseg.experiments.photographs.networks`, the merging of their regions
 that of :mod:`metriseg.experiments.photographs.regions`.

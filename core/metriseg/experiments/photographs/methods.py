@@ -26,6 +26,7 @@ from metriseg.experiments.photographs.regions import (
     watershed_pieces,
 )
 from metriseg.experiments.scikit_image import scikit_image
+from metriseg.functional.partition import Weighting
 from metriseg.models.unet import UNet
 
 Float = NDArray[np.float64]
@@ -53,6 +54,7 @@ class Plan(NamedTuple):
         dim: of the embedding.
         windows: within which its pairs are compared, see :func:`partition_recipe`.
         frequencies: of its kernel.
+        weightings: of the metric, a network each.
         training: all else; its own steps don't count.
         alone: whether to train with the partition distance alone, too.
     """
@@ -62,6 +64,7 @@ class Plan(NamedTuple):
     dim: int = 8
     windows: tuple[int | None, ...] = (None,)
     frequencies: int = 64
+    weightings: tuple[Weighting | None, ...] = (None, "union", "sum")
     training: Training = Training()
     alone: bool = False
 
@@ -89,10 +92,13 @@ def colour_methods() -> list[Method]:
 
 def taught_methods(photographs: Sequence[Halved], plan: Plan) -> list[Method]:
     """Networks, one after the other."""
-    boundary, ours = boundary_recipe(), partition_recipe(plan.dim, plan.windows, plan.frequencies)
-    recipes = [(boundary, plan.boundary_steps), (joint_recipe(ours, boundary), plan.steps)]
-    if plan.alone:
-        recipes.append((ours, plan.steps))
+    boundary = boundary_recipe()
+    recipes = [(boundary, plan.boundary_steps)]
+    for weighting in plan.weightings:
+        ours = partition_recipe(plan.dim, plan.windows, plan.frequencies, weighting=weighting)
+        recipes.append((joint_recipe(ours, boundary), plan.steps))
+        if plan.alone:
+            recipes.append((ours, plan.steps))
     methods = []
     for recipe, steps in recipes:
         network, seconds = train(photographs, recipe, plan.training._replace(steps=steps))

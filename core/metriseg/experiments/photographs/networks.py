@@ -19,11 +19,14 @@ from torch import Tensor
 
 from metriseg.data.bsds500 import Photograph
 from metriseg.extraction import KernelSegments
+from metriseg.functional.partition import Weighting
 from metriseg.losses import CompoundLoss, CrossEntropyLoss, PartitionLoss
 from metriseg.losses.partition import Density
 from metriseg.models.places import with_places
 from metriseg.models.unet import UNet
 
+#: Pixels of a crop that the weighted metric compares.
+SAMPLES = 800
 #: Resolution is halved: of 321 x 481 pixels, 160 x 240 are looked at.
 SCALE = 2
 
@@ -94,14 +97,18 @@ def partition_recipe(
     windows: Sequence[int | None] = (None,),
     frequencies: int = 64,
     density: Density = "pixel",
+    weighting: Weighting | None = None,
 ) -> Recipe:
     """Ours: pixels of near embeddings belong together; pairs within windows are compared.
 
     Of every 2 x 2 pixels one is compared, at random the same in all: its neighbours tell little
-    else, and frequencies are better worth the time. A window of 16 is one of 32 pixels.
+    else, and frequencies are better worth the time. A window of 16 is one of 32 pixels. With a
+    ``weighting`` all pairs of some pixels are compared instead.
     """
-    segments = KernelSegments(frequencies)
-    loss = CompoundLoss([PartitionLoss(segments, None, density, window) for window in windows])
+    segments = KernelSegments(frequencies, samples=None if weighting is None else SAMPLES)
+    loss = CompoundLoss(
+        [PartitionLoss(segments, None, density, window, weighting=weighting) for window in windows]
+    )
 
     def value(embedding: Tensor, truth: Tensor) -> Tensor:
         top, left = torch.randint(2, (2,)).tolist()
@@ -109,7 +116,8 @@ def partition_recipe(
         result: Tensor = loss(near, torch.zeros_like(seen), maps={"instances": seen})
         return result / len(windows)
 
-    return Recipe("partition distance", False, dim, value)
+    name = "partition distance" + ("" if weighting is None else f", {weighting}")
+    return Recipe(name, False, dim, value)
 
 
 def boundary_recipe() -> Recipe:
@@ -129,7 +137,7 @@ def joint_recipe(ours: Recipe, boundary: Recipe) -> Recipe:
     def value(prediction: Tensor, truth: Tensor) -> Tensor:
         return boundary.loss(prediction[:, :1], truth) + ours.loss(prediction[:, 1:], truth)
 
-    return Recipe("partition distance + boundary cross-entropy", True, ours.dim, value)
+    return Recipe(f"{ours.name} + {boundary.name}", True, ours.dim, value)
 
 
 def boundaries(labels: Tensor) -> Tensor:
