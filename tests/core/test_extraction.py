@@ -23,7 +23,9 @@ from metriseg.extraction import (
     SlotSegments,
     group_embedding,
 )
+from metriseg.extraction.persistence import hills
 from metriseg.functional import SparseAssignment, soft_partition_distance
+from reference import persistence as reference
 
 FORMS = ("frobenius", "paper")
 ESTIMATORS = ("soft", "gumbel", "conv1x1")
@@ -717,6 +719,16 @@ def test_groups_hidden_among_single_pixels() -> None:
     back[order] = found
     assert len(np.unique(back[2000:2020])) == len(np.unique(back[2020:])) == 1
     assert back[2000] != back[2020]
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3])
+@pytest.mark.parametrize("valley", [0.0, 0.3, 0.7, 1.0])
+def test_persistence_is_its_naive_sweep(dim: int, valley: float) -> None:
+    for seed in range(4):
+        drawn = np.random.default_rng(seed)
+        centres = drawn.uniform(0, 9, (6, dim))
+        points = centres[drawn.integers(6, size=150)] + drawn.normal(0, 1.2, (150, dim))
+        assert same_partition(hills(points, valley), reference.hills(points, valley))
 
 
 def ridge(dip: float) -> torch.Tensor:
