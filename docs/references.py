@@ -30,6 +30,7 @@ DOCUMENTED = (
     "metriseg.extraction.Segments",
     "metriseg.extraction.SlotSegments",
     "metriseg.extraction.group_embedding",
+    "metriseg.extraction.half_width",
     "metriseg.extraction.landing_points",
     "metriseg.functional.gaussian_frequencies",
     "metriseg.functional.kernel_partition_distance",

@@ -22,6 +22,7 @@ from metriseg.extraction import (
     Segments,
     SlotSegments,
     group_embedding,
+    half_width,
 )
 from metriseg.extraction.persistence import hills
 from metriseg.functional import SparseAssignment, soft_partition_distance
@@ -719,6 +720,31 @@ def test_groups_hidden_among_single_pixels() -> None:
     back[order] = found
     assert len(np.unique(back[2000:2020])) == len(np.unique(back[2020:])) == 1
     assert back[2000] != back[2020]
+
+
+def test_half_width_by_hand() -> None:
+    """Cubes of side 2, 4 and 6 in two volumes; what is unknown doesn't count."""
+    one, other = np.zeros((9, 9, 9), np.int64), np.zeros((9, 9, 9), np.uint16)
+    one[:2, :2, :2], one[3:7, 3:7, 3:7], one[8] = 5, 2, -1
+    other[:6, :6, :6] = 2**16 - 1
+    for quantile, expected in ((0.0, 1.0), (0.5, 2.0), (1.0, 3.0)):
+        assert half_width([one, other], quantile) == pytest.approx(expected)
+    assert half_width(iter([torch.from_numpy(one)]), 1) == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    ("maps", "quantile", "message"),
+    [
+        ([np.ones((2, 2))], 0.5, "instances must be integer label maps .* got float64"),
+        ([np.ones(3, int), np.ones((2, 2), int)], 0.5, "must all have 1 axes, got one of 2"),
+        ([np.zeros((2, 2), int)], 0.5, "instances must hold an object"),
+        ([], 0.5, "instances must hold an object"),
+        ([np.ones(3, int)], 1.5, "quantile must be"),
+    ],
+)
+def test_bad_maps_of_widths(maps: list[np.ndarray], quantile: float, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        half_width(maps, quantile)
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3])
