@@ -87,7 +87,7 @@ test_pipeline = [
 metainfo = dict(classes=("background", "nucleus"), palette=[[0, 0, 0], [230, 159, 0]])
 data_root = "{{$METRISEG_DATA:data}}/nuclei"
 train_dataloader = dict(
-    batch_size=8,
+    batch_size=4,
     num_workers=1,
     persistent_workers=True,
     sampler=dict(type="InfiniteSampler", shuffle=True),
