@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmcv.transforms import BaseTransform
 from mmengine.structures import PixelData
 from mmseg.datasets.transforms import PackSegInputs as StockPackSegInputs
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from metriseg_mmseg.carried import INSTANCE_MAP, MAP_KEYS, PIXEL_WEIGHT
 from metriseg_mmseg.registry import TRANSFORMS
 
-__all__ = ["PackInstanceInputs", "PackSegInputs"]
+__all__ = ["InstancesToLabels", "PackInstanceInputs", "PackSegInputs"]
 
 
 def scale_key(key: str) -> str:
@@ -24,6 +25,47 @@ def scale_key(key: str) -> str:
 def labels_key(key: str) -> str:
     """Where ``DistanceMap`` notes the labels that it has seen."""
     return f"{key}_labels"
+
+
+@TRANSFORMS.register_module()
+class InstancesToLabels(BaseTransform):
+    """Makes labels of two classes, ``gt_seg_map`` ``(H, W)`` uint8, of the numbers of the objects.
+
+    A pixel is of class 1 where ``gt_instance_map`` says that an object is, and of class 0 where it
+    is 0. It stands behind ``metriseg_mmseg.LoadInstanceMap`` in place of ``LoadAnnotations``, where
+    the numbers of the objects are all that is known of an image; transforms treat the labels as
+    those that are loaded.
+
+    Raises:
+        ValueError: when called, for results without ``gt_instance_map``, and for results that have
+            labels already.
+
+    >>> found = InstancesToLabels()({"gt_instance_map": np.array([[0, 7], [256, 0]])})
+    >>> found["gt_seg_map"]
+    array([[0, 1],
+           [1, 0]], dtype=uint8)
+    >>> found["seg_fields"]
+    ['gt_seg_map']
+    """
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Adds the labels."""
+        if INSTANCE_MAP not in results:
+            raise ValueError(
+                f"InstancesToLabels makes labels of {INSTANCE_MAP}, and the results have none:"
+                " place it behind metriseg_mmseg.LoadInstanceMap"
+            )
+        if "gt_seg_map" in results:
+            raise ValueError(
+                "InstancesToLabels makes gt_seg_map, and the results have it already: leave one of"
+                " InstancesToLabels and LoadAnnotations out"
+            )
+        labels = (results[INSTANCE_MAP] > 0).astype(np.uint8)
+        fields = [*results.get("seg_fields", []), "gt_seg_map"]
+        return {**results, "gt_seg_map": labels, "seg_fields": fields}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
 
 
 @TRANSFORMS.register_module()

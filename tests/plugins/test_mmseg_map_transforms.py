@@ -23,7 +23,7 @@ from metriseg_mmseg.carried import MAP_KEYS, PIXEL_WEIGHT, carrying
 from metriseg_mmseg.distance_map import DistanceMap
 from metriseg_mmseg.map_files import LoadDistanceMap, LoadInstanceMap, LoadPixelWeight
 from metriseg_mmseg.metrics import PartitionMetric
-from metriseg_mmseg.transforms import PackInstanceInputs, PackSegInputs
+from metriseg_mmseg.transforms import InstancesToLabels, PackInstanceInputs, PackSegInputs
 
 HEIGHT, WIDTH = 12, 16
 #: Transform's arguments, and the loss that would compute the same.
@@ -193,13 +193,16 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def dataset(root: Path, *pipeline: dict[str, Any], **words: Any) -> BaseSegDataset:
+def dataset(
+    root: Path, *pipeline: dict[str, Any], labels: str = "labels", **words: Any
+) -> BaseSegDataset:
+    load = [{"type": "LoadImageFromFile"}, {"type": "LoadAnnotations"}]
     return BaseSegDataset(
         data_root=str(root),
-        data_prefix={"img_path": "train/images", "seg_map_path": "train/labels"},
+        data_prefix={"img_path": "train/images", "seg_map_path": f"train/{labels}"},
         img_suffix=".png",
         metainfo={"classes": ("a", "b", "c")},
-        pipeline=[{"type": "LoadImageFromFile"}, {"type": "LoadAnnotations"}, *pipeline],
+        pipeline=[*load[: 2 if labels == "labels" else 1], *pipeline],
         **words,
     )
 
@@ -265,6 +268,38 @@ def test_loaded_distances_must_not_be_resized(root: Path) -> None:
         dataset(root, LOADERS[2], resize, PACK)[0]
     same = {"type": "Resize", "scale": (WIDTH, HEIGHT)}
     assert "gt_signed_distance_map" in dataset(root, LOADERS[2], same, PACK)[0]["data_samples"]
+
+
+def test_labels_of_instances(root: Path) -> None:
+    """1 on every object; transforms take them along with the objects."""
+    changes = [
+        {"type": "RandomFlip", "prob": 0.5, "direction": "horizontal"},
+        {"type": "RandomCrop", "crop_size": (7, 9)},
+        {"type": "Resize", "scale": (18, 14)},
+    ]
+    made = [LOADERS[0], {"type": "metriseg_mmseg.InstancesToLabels"}]
+    whole = dataset(root, *made, PACK, labels="instances")[0]["data_samples"]
+    assert torch.equal(whole.gt_sem_seg.data[0], torch.from_numpy((objects() > 0).astype(int)))
+    data = dataset(root, *made, *changes, PACK, labels="instances")
+    for _ in range(5):
+        sample = data[0]["data_samples"]
+        assert sample.gt_sem_seg.data.shape == (1, 14, 18)
+        assert torch.equal(sample.gt_sem_seg.data, (sample.gt_instance_map.data > 0).long())
+
+
+def test_labels_of_instances_are_the_only_ones() -> None:
+    """The results that it is given stay as they are, and what it can't use is named."""
+    given = {"gt_instance_map": np.array([[0, 256, 3]], np.uint16), "seg_fields": ["a"]}
+    found = InstancesToLabels()(given)
+    assert found["gt_seg_map"].tolist() == [[0, 1, 1]]
+    assert found["gt_seg_map"].dtype == np.uint8
+    assert found["seg_fields"] == ["a", "gt_seg_map"]
+    assert given["seg_fields"] == ["a"]
+    assert "gt_seg_map" not in given
+    with pytest.raises(ValueError, match="gt_seg_map, and the results have it already"):
+        InstancesToLabels()(found)
+    with pytest.raises(ValueError, match=r"of gt_instance_map, .* behind .*LoadInstanceMap"):
+        InstancesToLabels()({"gt_seg_map": np.zeros((1, 3), np.uint8)})
 
 
 def test_labels_without_their_zero(root: Path) -> None:
