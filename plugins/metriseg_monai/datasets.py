@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -56,27 +56,67 @@ def hippocampus(
         FileNotFoundError: where there are no such files, or an image has no label.
     """
     validation.one_of("split", split, ("train", "val"))
+    return _pairs("hippocampus", split, dataset_dir, limit, ("label", "labels"), ".nii.gz")
+
+
+def nuclei(
+    split: Split, dataset_dir: str | None = None, limit: int | None = None
+) -> list[dict[str, str]]:
+    """Images of nuclei, for the ``data`` of a ``monai.data.Dataset`` with ``LoadImaged``.
+
+    The fluorescence images of the 2018 Data Science Bowl (Caicedo et al. 2019,
+    doi:10.1038/s41592-019-0612-7), laid out as ``nuclei/{train,val,test}/{images,instances}``, an
+    image and its instances of one name, both PNG: images of 8 bits; instances of 16 bits, 0
+    background and the nuclei from 1.
+
+    Args:
+        split: "train", "val" or "test".
+        dataset_dir: the folder that ``nuclei`` lies in; None takes ``$METRISEG_DATA``.
+        limit: how many of them, from the first by name; None for all.
+
+    Returns:
+        A dictionary an image: the paths "image" and "instances".
+
+    Raises:
+        ValueError: for an unknown split or a limit below 1.
+        FileNotFoundError: where there are no such files, or an image has no instances.
+    """
+    validation.one_of("split", split, get_args(Split))
+    return _pairs("nuclei", split, dataset_dir, limit, ("instances", "instances"), ".png")
+
+
+def _pairs(
+    name: str,
+    split: str,
+    dataset_dir: str | None,
+    limit: int | None,
+    truth: tuple[str, str],
+    suffix: str,
+) -> list[dict[str, str]]:
+    """The files in ``<name>/<split>/images``, and those of the same names that hold the truth.
+
+    ``truth`` is the key of the latter in a dictionary, and the folder beside ``images``.
+    """
     validation.optional(validation.whole_number, "limit", limit, low=1)
     given = dataset_dir or os.environ.get("METRISEG_DATA")
     if not given:
         raise FileNotFoundError(
-            "hippocampus needs dataset_dir or the environment variable METRISEG_DATA: the folder"
-            " that hippocampus lies in"
+            f"{name} needs dataset_dir or the environment variable METRISEG_DATA: the folder"
+            f" that {name} lies in"
         )
-    folder = Path(given) / "hippocampus" / split
-    images = sorted((folder / "images").glob("*.nii.gz"))
+    folder, (key, beside) = Path(given) / name / split, truth
+    images = sorted((folder / "images").glob(f"*{suffix}"))
     if not images:
         raise FileNotFoundError(
-            f"hippocampus found no volumes (.nii.gz) in {folder / 'images'}: dataset_dir or"
-            " METRISEG_DATA must be the folder that hippocampus lies in"
+            f"{name} found no images ({suffix}) in {folder / 'images'}: dataset_dir or"
+            f" METRISEG_DATA must be the folder that {name} lies in"
         )
     items = [
-        {"image": str(image), "label": str(folder / "labels" / image.name)}
-        for image in images[:limit]
+        {"image": str(image), key: str(folder / beside / image.name)} for image in images[:limit]
     ]
     for item in items:
-        if not Path(item["label"]).exists():
-            raise FileNotFoundError(f"hippocampus found no label {item['label']}")
+        if not Path(item[key]).exists():
+            raise FileNotFoundError(f"{name} found no {key} {item[key]}")
     return items
 
 

@@ -320,7 +320,7 @@ def test_where_the_volumes_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delenv("METRISEG_DATA", raising=False)
     with pytest.raises(FileNotFoundError, match="environment variable METRISEG_DATA"):
         hippocampus("train")
-    with pytest.raises(FileNotFoundError, match=r"no volumes.*METRISEG_DATA must be"):
+    with pytest.raises(FileNotFoundError, match=r"no images.*METRISEG_DATA must be"):
         hippocampus("train", str(tmp_path))
     for kind in ("images", "labels"):
         folder = tmp_path / "hippocampus" / "val" / kind
