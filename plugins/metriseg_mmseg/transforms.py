@@ -16,6 +16,9 @@ from metriseg_mmseg.registry import TRANSFORMS
 
 __all__ = ["InstancesToLabels", "PackInstanceInputs", "PackSegInputs"]
 
+#: The label that MMSegmentation's heads ignore unless told otherwise.
+IGNORED = 255
+
 
 def scale_key(key: str) -> str:
     """Where a loader of distances notes the scale of the image."""
@@ -32,18 +35,20 @@ class InstancesToLabels(BaseTransform):
     """Makes labels of two classes, ``gt_seg_map`` ``(H, W)`` uint8, of the numbers of the objects.
 
     A pixel is of class 1 where ``gt_instance_map`` says that an object is, and of class 0 where it
-    is 0. It stands behind ``metriseg_mmseg.LoadInstanceMap`` in place of ``LoadAnnotations``, where
-    the numbers of the objects are all that is known of an image; transforms treat the labels as
+    is 0; where the number is negative, an object that isn't known, the label is 255, which
+    MMSegmentation ignores. It stands behind ``metriseg_mmseg.LoadInstanceMap`` in place of
+    ``LoadAnnotations``, where the numbers of the objects are all that is known of an image;
+    transforms treat the labels as
     those that are loaded.
 
     Raises:
         ValueError: when called, for results without ``gt_instance_map``, and for results that have
             labels already.
 
-    >>> found = InstancesToLabels()({"gt_instance_map": np.array([[0, 7], [256, 0]])})
+    >>> found = InstancesToLabels()({"gt_instance_map": np.array([[0, 7], [256, -1]])})
     >>> found["gt_seg_map"]
-    array([[0, 1],
-           [1, 0]], dtype=uint8)
+    array([[  0,   1],
+           [  1, 255]], dtype=uint8)
     >>> found["seg_fields"]
     ['gt_seg_map']
     """
@@ -60,7 +65,8 @@ class InstancesToLabels(BaseTransform):
                 "InstancesToLabels makes gt_seg_map, and the results have it already: leave one of"
                 " InstancesToLabels and LoadAnnotations out"
             )
-        labels = (results[INSTANCE_MAP] > 0).astype(np.uint8)
+        numbers = results[INSTANCE_MAP]
+        labels = np.where(numbers < 0, IGNORED, numbers > 0).astype(np.uint8)
         fields = [*results.get("seg_fields", []), "gt_seg_map"]
         return {**results, "gt_seg_map": labels, "seg_fields": fields}
 

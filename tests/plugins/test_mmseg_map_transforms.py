@@ -296,6 +296,8 @@ def test_labels_of_instances_are_the_only_ones() -> None:
     assert found["seg_fields"] == ["a", "gt_seg_map"]
     assert given["seg_fields"] == ["a"]
     assert "gt_seg_map" not in given
+    unknown = InstancesToLabels()({"gt_instance_map": np.array([[0, -1, 3]], np.int64)})
+    assert unknown["gt_seg_map"].tolist() == [[0, 255, 1]]
     with pytest.raises(ValueError, match="gt_seg_map, and the results have it already"):
         InstancesToLabels()(found)
     with pytest.raises(ValueError, match=r"of gt_instance_map, .* behind .*LoadInstanceMap"):
