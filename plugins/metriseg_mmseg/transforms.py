@@ -38,8 +38,7 @@ class InstancesToLabels(BaseTransform):
     is 0; where the number is negative, an object that isn't known, the label is 255, which
     MMSegmentation ignores. It stands behind ``metriseg_mmseg.LoadInstanceMap`` in place of
     ``LoadAnnotations``, where the numbers of the objects are all that is known of an image;
-    transforms treat the labels as
-    those that are loaded.
+    transforms treat the labels as those that are loaded.
 
     Raises:
         ValueError: when called, for results without ``gt_instance_map``, and for results that have
