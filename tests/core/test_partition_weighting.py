@@ -21,7 +21,7 @@ from metriseg.functional import (
     weighted_kernel_partition_distance,
     weighted_soft_partition_distance,
 )
-from metriseg.functional.partition import pairs, weighted
+from metriseg.functional.partition import blocks, pairs, weighted
 from metriseg.losses import PartitionLoss
 from metriseg.partitions import (
     DiceWeight,
@@ -404,7 +404,7 @@ def test_blocks_of_pairs_give_the_whole(weighting: Any, monkeypatch: pytest.Monk
         return value.detach(), f.grad
 
     whole = both()
-    monkeypatch.setattr(pairs, "_HELD_NEAR", 20 * 7)
+    monkeypatch.setattr(blocks, "NEAR", 20 * 7)
     torch.testing.assert_close(both(), whole)
 
 
@@ -420,7 +420,7 @@ def test_blocks_of_rows_give_the_whole(weighting: Any, monkeypatch: pytest.Monke
         return value.detach(), f.grad
 
     whole = both()
-    monkeypatch.setattr(weighted, "_HELD", 20 * 7)
+    monkeypatch.setattr(blocks, "NEAR", 20 * 7)
     assert len(list(weighted._blocks(blobs(20)[0], torch.cat(list(waves), 1)))) == 3
     torch.testing.assert_close(both(), whole)
 

@@ -15,7 +15,7 @@ from metriseg.functional import (
     kernel_partition_distance,
     soft_partition_distance,
 )
-from metriseg.functional.partition import kernel
+from metriseg.functional.partition import blocks, kernel
 from metriseg.partitions import contingency_table, partition_distance
 from reference import partitions as reference
 
@@ -513,7 +513,7 @@ def test_blocks_give_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
         return value.detach(), f.grad
 
     whole = both()
-    monkeypatch.setattr(kernel, "_HELD", IMAGES * 5 * 4 * 5)
+    monkeypatch.setattr(blocks, "NEAR", IMAGES * 5 * 4 * 5)
     assert len(list(kernel._blocks(embeddings(), frequencies))) == 3
     torch.testing.assert_close(both(), whole)
 

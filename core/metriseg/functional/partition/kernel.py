@@ -16,12 +16,10 @@ from torch import Tensor
 
 from metriseg import validation
 from metriseg.batch import exact_backward
+from metriseg.functional.partition.blocks import blocks
 from metriseg.functional.partition.distance import shares
 
 __all__ = ["gaussian_frequencies", "kernel_partition_distance"]
-
-#: Numbers of features that are held at once.
-_HELD = 1 << 22
 
 
 def gaussian_frequencies(
@@ -209,9 +207,7 @@ class _KernelDistance(torch.autograd.Function):
 
 def _blocks(embedding: Tensor, frequencies: Tensor) -> Iterator[slice]:
     images, pixels, _ = embedding.shape
-    step = max(1, _HELD // max(1, images * frequencies.shape[2] * 4))
-    for start in range(0, pixels, step):
-        yield slice(start, start + step)
+    return blocks(pixels, images * frequencies.shape[2] * 4, embedding)
 
 
 def _features(embedding: Tensor, frequencies: Tensor) -> tuple[Tensor, Tensor]:

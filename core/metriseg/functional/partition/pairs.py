@@ -10,14 +10,12 @@ from torch import Tensor
 
 from metriseg import validation
 from metriseg.batch import exact_backward
+from metriseg.functional.partition.blocks import blocks
 from metriseg.functional.partition.distance import shares
 from metriseg.functional.partition.kernel import checked_labels, counted_pixels
 from metriseg.functional.partition.sets import Weighting, check_weighting, set_costs
 
 __all__ = ["pairwise_kernel_partition_distance"]
-
-#: Pairs that are held at once: on a processor what its caches hold, elsewhere what fills it.
-_HELD_NEAR, _HELD_FAR = 1 << 17, 1 << 22
 
 
 def pairwise_kernel_partition_distance(
@@ -218,7 +216,4 @@ def _block(
 
 def _blocks(vectors: Tensor) -> Iterator[slice]:
     images, pixels, _ = vectors.shape
-    held = _HELD_NEAR if vectors.device.type == "cpu" else _HELD_FAR
-    step = max(1, held // max(1, images * pixels))
-    for start in range(0, pixels, step):
-        yield slice(start, min(start + step, pixels))
+    return blocks(pixels, images * pixels, vectors)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from metriseg import validation
 from metriseg.batch import exact_backward
+from metriseg.functional.partition.blocks import blocks
 from metriseg.functional.partition.cells import weighted_cell_distance
 from metriseg.functional.partition.distance import Form, SparseAssignment, shares
 from metriseg.functional.partition.kernel import (
@@ -28,9 +29,6 @@ from metriseg.functional.partition.kernel import (
 from metriseg.functional.partition.sets import Weighting, check_weighting, set_costs
 
 __all__ = ["Weighting", "weighted_kernel_partition_distance", "weighted_soft_partition_distance"]
-
-#: Numbers of rows of K's factors that are held at once.
-_HELD = 1 << 22
 
 
 def weighted_soft_partition_distance(
@@ -266,6 +264,4 @@ def _add_rows(table: Tensor, place: Tensor, mass: Tensor, rows: Tensor, *, exact
 
 def _blocks(values: Tensor, frequencies: Tensor | None) -> Iterator[slice]:
     images, pixels, _ = values.shape
-    step = max(1, _HELD // max(1, images * _width(values, frequencies)))
-    for start in range(0, pixels, step):
-        yield slice(start, start + step)
+    return blocks(pixels, images * _width(values, frequencies), values)
