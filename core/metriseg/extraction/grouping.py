@@ -71,10 +71,9 @@ def group_embedding(
 
     Where a network passes from one segment to the next, its embedding does so by way of values
     that belong to neither. Pixels that lie between their two neighbours along an axis take no part
-    in the grouping, but for persistence; they and what else is left over go to the nearest centre.
-    Beyond that a pixel's
-    place doesn't count: what shall also be connected, pass through
-    :func:`~metriseg.components.connected_components`.
+    in the grouping; they and what else is left over go to the nearest centre, with persistence to
+    the nearest member. Beyond that a pixel's place doesn't count: what shall also be connected,
+    pass through :func:`~metriseg.components.connected_components`.
 
     Args:
         embedding: ``(B, D, *S)``, any device.
@@ -133,11 +132,9 @@ def group_embedding(
         if not np.isfinite(values).all():
             raise ValueError("embedding must be finite, got NaN or infinity")
         if len(values):
-            if method == "persistence":
-                found = _numbered(_without_rest(values, hills(values / _FINE, depth), least))
-            else:
-                steady = ~_between(np.where(here, image, 0.0), here)[here]
-                found = _numbered(_grouped(values, steady, method, least))
+            long = REACH / (4 if method == "persistence" else 2)
+            steady = ~_between(np.where(here, image, 0.0), here, long)[here]
+            found = _numbered(_grouped(values, steady, method, least, depth))
             label[here] = found + (foreground is not None)
     return torch.from_numpy(labels).to(embedding.device)
 
@@ -147,22 +144,24 @@ def method_for(pixels_per_unit: object) -> Method:
     return "modes" if pixels_per_unit is None else "persistence"
 
 
-def _between(image: Values, here: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Where a pixel lies on the way from one neighbour along an axis to the other."""
+def _between(image: Values, here: NDArray[np.bool_], longer: float) -> NDArray[np.bool_]:
+    """Where a pixel lies on the way from one neighbour along an axis to the other, two steps long."""
     between = np.zeros_like(here)
     for axis in range(here.ndim):
         step = np.moveaxis(np.diff(image, axis=axis + 1), axis + 1, -1)
         whole = np.moveaxis(here, axis, -1)
         before, after = step[..., :-1], step[..., 1:]
         lengths = np.sqrt((step * step).sum(0))
-        long = lengths > REACH / 2
+        long = lengths > longer
         straight = (before * after).sum(0) > lengths[..., :-1] * lengths[..., 1:] / 2
         inside = whole[..., :-2] & whole[..., 2:] & long[..., :-1] & long[..., 1:]
         np.moveaxis(between, axis, -1)[..., 1:-1] |= inside & straight
     return between
 
 
-def _grouped(values: Values, steady: NDArray[np.bool_], method: Method, least: int) -> Labels:
+def _grouped(
+    values: Values, steady: NDArray[np.bool_], method: Method, least: int, valley: float
+) -> Labels:
     """The group of each of some values ``(N, D)``, measured in bandwidths."""
     if not steady.any():
         steady = ~steady
@@ -170,6 +169,9 @@ def _grouped(values: Values, steady: NDArray[np.bool_], method: Method, least: i
     certain = values[steady]
     if method == "modes":
         labels[steady] = _nearest(certain, _modes(certain, least))[0]
+    elif method == "persistence":
+        labels[steady] = hills(certain / _FINE, valley)
+        return _with_nearest(values, labels, least)
     elif method == "mean_shift":
         labels[steady] = _mean_shift(certain)
     else:
@@ -199,6 +201,17 @@ def _without_rest(values: Values, labels: Labels, least: int) -> Labels:
     nearest = _nearest(values[rest], (sums / sizes[:, None])[kept])[0]
     index[rest] = np.flatnonzero(kept)[nearest]
     return index
+
+
+def _with_nearest(values: Values, labels: Labels, least: int) -> Labels:
+    """Small groups and what has none (-1) go where the nearest member of the others is."""
+    names, index, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    large = (names >= 0) & (sizes >= least)
+    kept = (large if large.any() else names >= 0)[index.ravel()]
+    if not kept.all():
+        place = KDTree(values[kept]).query(values[~kept])[1]
+        labels[~kept] = labels[kept][place]
+    return labels
 
 
 def _modes(values: Values, least: int) -> Values:
