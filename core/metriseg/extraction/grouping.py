@@ -145,7 +145,7 @@ def method_for(pixels_per_unit: object) -> Method:
 
 
 def _between(image: Values, here: NDArray[np.bool_], longer: float) -> NDArray[np.bool_]:
-    """Where a pixel lies on the way from one neighbour along an axis to the other, two steps long."""
+    """Where a pixel lies on the way between its neighbours along an axis, by steps as long."""
     between = np.zeros_like(here)
     for axis in range(here.ndim):
         step = np.moveaxis(np.diff(image, axis=axis + 1), axis + 1, -1)
