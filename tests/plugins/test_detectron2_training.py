@@ -102,6 +102,7 @@ def test_detectron2s_script_trains_our_yaml(name, overrides, tmp_path):
     assert scalars["total_loss"] > scalars["loss_mask"]
 
 
+@pytest.mark.slow
 def test_detectron2s_lazy_script_trains_our_config(tmp_path):
     """And what it dumps of the config, at its end, builds the same model with the same weights."""
     lazy = script("lazyconfig_train_net.py")

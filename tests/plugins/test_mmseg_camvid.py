@@ -159,6 +159,7 @@ def test_the_config_trains_on_the_pipelines_distances(
     assert 0 <= scores["mIoU"] <= 100
 
 
+@pytest.mark.slow
 @needs_data
 @pytest.mark.training
 def test_objects_and_weights_of_files(streets: Path, tmp_path: Path) -> None:

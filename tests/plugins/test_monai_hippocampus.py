@@ -208,6 +208,7 @@ def test_a_resumed_training_goes_on_where_it_stopped(
         assert checkpoint["optimizer"]["state"][0]["step"] == iterations
 
 
+@pytest.mark.slow
 @needs_data
 @pytest.mark.training
 def test_two_processes_and_voxel_weights(bundle: Path) -> None:
