@@ -226,5 +226,6 @@ def test_data_that_is_not_there(
 def test_published_segments_are_there() -> None:
     keys = [one.key for one in methods.methods()]
     assert len(set(keys)) == len(keys)
+    assert {*methods.OURS, *methods.COMPARED} <= {*keys}
     ways = {one.key: one.ways for one in methods.methods()}
     assert isinstance(ways["knn"]["centroids"].values["extractor"][0], KNNSegments)

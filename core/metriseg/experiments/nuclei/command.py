@@ -35,7 +35,7 @@ from metriseg.experiments.nuclei.comparison import (
 )
 from metriseg.experiments.nuclei.drawn import draw_samples
 from metriseg.experiments.nuclei.images import Sample, data_folder, read_folder
-from metriseg.experiments.nuclei.methods import OURS, methods
+from metriseg.experiments.nuclei.methods import COMPARED, OURS, methods
 from metriseg.experiments.nuclei.picture import save_picture
 
 #: Of the wider network.
@@ -52,7 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--output", type=Path, help="a folder to keep networks and results in")
     parser.add_argument("--evaluate", type=Path, help="a folder with other images and instances")
-    parser.add_argument("--method", action="append", choices=known, help="only this; repeatable")
+    parser.add_argument(
+        "--method",
+        action="append",
+        choices=known,
+        help=f"this one; repeatable (default {', '.join(COMPARED)})",
+    )
     parser.add_argument("--seeds", type=int, default=3, help="networks a method (default 3)")
     parser.add_argument("--steps", type=int, help=f"of training (default {Plan().steps})")
     parser.add_argument("--side", type=int, help=f"of a crop, pixels (default {Plan().side})")
@@ -78,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         samples, known_images = samples[: given.images], known_images[: given.images]
     except ValueError as error:
         parser.error(str(error))
-    names = given.method or ([OURS[0]] if given.full else list(known))
+    names = given.method or ([OURS[0]] if given.full else list(COMPARED))
     seeds = 1 if given.full else given.seeds
     name = "drawn" if given.drawn else "nuclei"
     kept = None if given.output is None else given.output / f"{name}_networks"

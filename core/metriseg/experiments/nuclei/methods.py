@@ -35,6 +35,8 @@ from metriseg.losses import PartitionLoss
 Objective: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 #: Keys of ours; the first is the one to choose.
 OURS = ("union", "sum", "plain")
+#: Keys of the methods that are trained unless others are asked for.
+COMPARED = ("ce", "boundary", "union")
 #: Probabilities of the foreground above which a pixel is of an object.
 ABOVE = (0.5, 0.55, 0.6, 0.65, 0.7)
 #: Pixels below which a piece is no object.
