@@ -14,7 +14,8 @@ from torch import Tensor
 
 from metriseg.experiments.nuclei.images import Sample, draw_crops
 from metriseg.experiments.nuclei.methods import Method, Way
-from metriseg.experiments.objects import Labels, Values
+from metriseg.experiments.objects import Labels
+from metriseg.experiments.tables import mean_text
 from metriseg.models import UNet
 from metriseg.partitions import (
     contingency_table,
@@ -145,14 +146,16 @@ def scores(truth: Labels, found: Labels) -> dict[str, float]:
     matches among n true and m found objects, F1 is 2 TP / (n + m), the average precision (AP)
     TP / (n + m - TP); both are 1 where there are none at all.
     """
-    overlaps = intersections_over_union(truth, found)
-    true, others = overlaps.shape
+    table = contingency_table(truth, found)
+    of_objects = (table.x_labels[table.x_index] != 0) & (table.y_labels[table.y_index] != 0)
+    union = table.x_sizes[table.x_index] + table.y_sizes[table.y_index] - table.values
+    overlaps = (table.values / union)[of_objects]
+    true, others = (np.count_nonzero(names) for names in (table.x_labels, table.y_labels))
     f1, precision = [], []
     for threshold in THRESHOLDS:
         matches = int((overlaps > threshold).sum())
         f1.append(2 * matches / (true + others) if true + others else 1.0)
         precision.append(matches / (true + others - matches) if true + others else 1.0)
-    table = contingency_table(truth, found)
     values = (
         f1[0],
         float(np.mean(f1)),
@@ -162,19 +165,6 @@ def scores(truth: Labels, found: Labels) -> dict[str, float]:
         float(abs(true - others)),
     )
     return dict(zip(COLUMNS, values, strict=True))
-
-
-def intersections_over_union(truth: Labels, found: Labels) -> Values:
-    """``(n, m)``: of each true object with each found one; 0 in a map is background."""
-    (_, x), (_, y) = (
-        np.unique(np.append(labels.ravel(), 0), return_inverse=True) for labels in (truth, found)
-    )
-    x, y = x.ravel()[:-1], y.ravel()[:-1]
-    n, m = int(x.max(initial=0)) + 1, int(y.max(initial=0)) + 1
-    shared = np.bincount(x * m + y, minlength=n * m).reshape(n, m).astype(np.float64)
-    union = shared.sum(1, keepdims=True) + shared.sum(0) - shared
-    ratio: Values = shared / np.maximum(union, 1)
-    return ratio[1:, 1:]
 
 
 def score(
@@ -217,17 +207,12 @@ def report(rows: Sequence[Scored]) -> str:
     ]
     for names, members in groups.items():
         cells = [
-            _mean([one.means()[column] for one in members], digits)
+            mean_text([one.means()[column] for one in members], digits)
             for column, digits in COLUMNS.items()
         ]
         seconds = f"{np.mean([one.seconds for one in members]):.0f}"
         lines.append(f"| {' | '.join([*names, *cells, seconds])} |")
     return "\n".join(lines)
-
-
-def _mean(values: Sequence[float], digits: int) -> str:
-    mean = f"{np.mean(values):.{digits}f}"
-    return mean if len(values) < 2 else f"{mean} ± {np.std(values, ddof=1):.{digits}f}"
 
 
 def progress(line: str) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from metriseg.data.shapes import ShapesDataset
 from metriseg.experiments.objects import Labels
+from metriseg.experiments.tables import mean_text
 from metriseg.experiments.touching.methods import Method, Way, kernel
 from metriseg.experiments.touching.picture import Row, draw_rows
 from metriseg.models import UNet
@@ -183,16 +184,11 @@ def report(results: Sequence[Trained]) -> str:
     ]
     for names, members in groups.items():
         cells = [
-            _mean([one.values[column] for one in members], digits)
+            mean_text([one.values[column] for one in members], digits)
             for column, digits in COLUMNS.items()
         ]
         lines.append(f"| {' | '.join([*names, *cells])} |")
     return "\n".join(lines)
-
-
-def _mean(values: Sequence[float], digits: int) -> str:
-    mean = f"{np.mean(values):.{digits}f}"
-    return mean if len(values) < 2 else f"{mean} ± {np.std(values, ddof=1):.{digits}f}"
 
 
 def draw(path: Path, results: Sequence[Trained], fresh: Scenes) -> None:

@@ -1,0 +1,13 @@
+"""What the tables of the experiments show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def mean_text(values: Sequence[float], digits: int) -> str:
+    """The mean, of several with their standard deviation."""
+    mean = f"{np.mean(values):.{digits}f}"
+    return mean if len(values) < 2 else f"{mean} ± {np.std(values, ddof=1):.{digits}f}"
