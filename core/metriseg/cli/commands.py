@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import typer
@@ -29,14 +29,50 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-#: What ``reproduce`` runs: modules of :mod:`metriseg.experiments`, and what each shows.
-EXPERIMENTS: Mapping[str, str] = {
-    "bsds500": "partition metrics and their index on human segmentations",
-    "shapes": "the published experiment: SegNet learns to divide images of shapes",
-    "touching": "objects of one colour that touch, told apart by an embedding",
-    "nuclei": "nuclei in real images, told apart by places and the weighted metric",
-    "photographs": "a network that divides photographs as people do",
-    "inverse_form": "the network of InverseFormLoss",
+
+class Experiment(NamedTuple):
+    """What ``reproduce`` runs: the ``main`` of a module, and what it shows.
+
+    A framework's own trainer is asked by the framework's plugin: ``extra`` is what installs it.
+    """
+
+    module: str
+    shows: str
+    extra: str = ""
+
+
+EXPERIMENTS: Mapping[str, Experiment] = {
+    "streets": Experiment(
+        "metriseg_mmseg.streets", "losses compared on streets by MMSegmentation", "mmseg"
+    ),
+    "brains": Experiment(
+        "metriseg_monai.brains", "losses compared on MRI volumes by MONAI", "monai"
+    ),
+    "masks": Experiment(
+        "metriseg_detectron2.masks", "mask losses compared on nuclei by Detectron2", "detectron2"
+    ),
+    "bsds500": Experiment(
+        "metriseg.experiments.bsds500",
+        "partition metrics and their index on human segmentations",
+    ),
+    "shapes": Experiment(
+        "metriseg.experiments.shapes",
+        "the published experiment: SegNet learns to divide images of shapes",
+    ),
+    "touching": Experiment(
+        "metriseg.experiments.touching",
+        "objects of one colour that touch, told apart by an embedding",
+    ),
+    "nuclei": Experiment(
+        "metriseg.experiments.nuclei",
+        "nuclei in real images, told apart by places and the weighted metric",
+    ),
+    "photographs": Experiment(
+        "metriseg.experiments.photographs", "a network that divides photographs as people do"
+    ),
+    "inverse_form": Experiment(
+        "metriseg.experiments.inverse_form", "the network of InverseFormLoss"
+    ),
 }
 
 #: Of pixels that are ignored, when components are compared.
@@ -101,8 +137,8 @@ def reproduce(
 ) -> None:
     """Run an experiment of the documentation; options after its name are its own (--help)."""
     if experiment is None or experiment == "--help":
-        for name, what in EXPERIMENTS.items():
-            typer.echo(f"{name:14}{what}")
+        for name, one in EXPERIMENTS.items():
+            typer.echo(f"{name:14}{one.shows}")
         return
     if experiment not in EXPERIMENTS:
         near = difflib.get_close_matches(experiment, EXPERIMENTS, n=1)
@@ -111,8 +147,7 @@ def reproduce(
             f"NAME must be one of {', '.join(EXPERIMENTS)}, got {experiment}{hint}", err=True
         )
         raise typer.Exit(2)
-    module = importlib.import_module(f"metriseg.experiments.{experiment}")
-    module.main(context.args)
+    _experiment(EXPERIMENTS[experiment]).main(context.args)
 
 
 @app.command()
@@ -187,6 +222,17 @@ def compare(
         (print_json if as_json else print_table)(a, b, comparison.table, rows)
         if figure is not None and not as_json:
             typer.echo(figure)
+
+
+def _experiment(one: Experiment) -> Any:
+    """Its module; exit code 1 where what it needs isn't installed."""
+    try:
+        return importlib.import_module(one.module)
+    except ImportError as error:
+        if not one.extra:
+            raise
+        typer.echo(f"metriseg: {error}: pip install '.[{one.extra}]'", err=True)
+        raise typer.Exit(1) from None
 
 
 def _measures(names: Sequence[str]) -> list[Measure]:

@@ -28,7 +28,6 @@ from metriseg.experiments.nuclei.comparison import (
     Scored,
     load_or_train,
     predict,
-    progress,
     report,
     score,
     tune,
@@ -37,6 +36,7 @@ from metriseg.experiments.nuclei.drawn import draw_samples
 from metriseg.experiments.nuclei.images import Sample, data_folder, read_folder
 from metriseg.experiments.nuclei.methods import COMPARED, OURS, methods
 from metriseg.experiments.nuclei.picture import save_picture
+from metriseg.experiments.tables import progress
 
 #: Of the wider network.
 FULL = Plan(steps=6000, images=4, width=32)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from torch import Tensor
 from metriseg.experiments.nuclei.images import Sample, draw_crops
 from metriseg.experiments.nuclei.methods import Method, Way
 from metriseg.experiments.objects import Labels
-from metriseg.experiments.tables import mean_text
+from metriseg.experiments.tables import mean_text, progress
 from metriseg.models import UNet
 from metriseg.partitions import (
     contingency_table,
@@ -213,8 +212,3 @@ def report(rows: Sequence[Scored]) -> str:
         seconds = f"{np.mean([one.seconds for one in members]):.0f}"
         lines.append(f"| {' | '.join([*names, *cells, seconds])} |")
     return "\n".join(lines)
-
-
-def progress(line: str) -> None:
-    """What is going on, beside the table."""
-    print(line, file=sys.stderr, flush=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -19,6 +18,7 @@ from metriseg.experiments.photographs.methods import (
 )
 from metriseg.experiments.photographs.networks import Halved, enlarged, halved
 from metriseg.experiments.photographs.regions import Counted
+from metriseg.experiments.tables import progress
 from metriseg.partitions import (
     PartitionScores,
     mean_scores,
@@ -167,7 +167,3 @@ def report(rows: Sequence[Row]) -> str:
             f"| {one.method} | {one.tuned_for} | {scores} | {one.segments:.1f} | {seconds} |"
         )
     return "\n".join(lines)
-
-
-def progress(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

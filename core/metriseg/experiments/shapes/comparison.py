@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from metriseg.experiments.shapes.methods import (
     Method,
     draw_images,
 )
+from metriseg.experiments.tables import progress
 from metriseg.models import SegNet
 from metriseg.partitions import partition_scores
 
@@ -113,7 +113,7 @@ def train(name: str, data: Images, shown: Tensor, settings: Settings, seed: int)
                 looks[step] = outputs(network, shown)
             if step % max(settings.steps // 10, 1) == 0:
                 recent = statistics.fmean(losses[-max(settings.steps // 10, 1) :])
-                _say(f"{name}, seed {seed}: step {step} of {settings.steps}, loss {recent:.5f}")
+                progress(f"{name}, seed {seed}: step {step} of {settings.steps}, loss {recent:.5f}")
     return Trained(network, looks, time.monotonic() - began)
 
 
@@ -200,7 +200,7 @@ def run(methods: Iterable[str], settings: Settings, seeds: Sequence[int]) -> Res
             seconds[name] += trained.seconds / len(seeds)
             first.setdefault(name, trained)
             values = ", ".join(f"{key} {value:.4f}" for key, value in scores[name][-1].items())
-            _say(f"{name}, seed {seed}: {values}")
+            progress(f"{name}, seed {seed}: {values}")
     rows = [Row(name, scores[name], seconds[name]) for name in names]
     idle = Row("one segment", [measure(np.zeros_like(truth), truth)], 0.0)
     return Results(rows, idle, first, shown, settings, tuple(seeds))
@@ -252,7 +252,3 @@ def _compared(row: Row, other: Row, score: str, words: str) -> str:
     mine, theirs = row.mean(score), other.mean(score)
     no = "" if mine < theirs else "no "
     return f"{no}{words} than {other.name}, the best baseline ({mine:.4g} against {theirs:.4g})"
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
