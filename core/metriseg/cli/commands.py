@@ -29,7 +29,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-#: What ``reproduce`` runs: modules of :mod:`metriseg.experiments`, and what each shows.
+#: What ``reproduce`` runs: modules of :mod:`metriseg.experiments`, whose names have underscores for
+#: dashes, and what each shows.
 EXPERIMENTS: Mapping[str, str] = {
     "bsds500": "partition metrics and their index on human segmentations",
     "shapes": "the published experiment: SegNet learns to divide images of shapes",
@@ -37,6 +38,9 @@ EXPERIMENTS: Mapping[str, str] = {
     "nuclei": "nuclei in real images, told apart by places and the weighted metric",
     "photographs": "a network that divides photographs as people do",
     "inverse_form": "the network of InverseFormLoss",
+    "power-jaccard": "tables 1 and 2 of the paper on power Jaccard losses: digits",
+    "dice-gradient": "the gradient of the Dice loss, and losses that mimic it: hippocampus",
+    "sensitivity": "every loss as false positives and false negatives grow",
 }
 
 #: Of pixels that are ignored, when components are compared.
@@ -102,7 +106,7 @@ def reproduce(
     """Run an experiment of the documentation; options after its name are its own (--help)."""
     if experiment is None or experiment == "--help":
         for name, what in EXPERIMENTS.items():
-            typer.echo(f"{name:14}{what}")
+            typer.echo(f"{name:15}{what}")
         return
     if experiment not in EXPERIMENTS:
         near = difflib.get_close_matches(experiment, EXPERIMENTS, n=1)
@@ -111,7 +115,7 @@ def reproduce(
             f"NAME must be one of {', '.join(EXPERIMENTS)}, got {experiment}{hint}", err=True
         )
         raise typer.Exit(2)
-    module = importlib.import_module(f"metriseg.experiments.{experiment}")
+    module = importlib.import_module(f"metriseg.experiments.{experiment.replace('-', '_')}")
     module.main(context.args)
 
 
