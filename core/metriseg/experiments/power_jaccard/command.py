@@ -45,7 +45,7 @@ class Extent(NamedTuple):
     repeats: int = 1
 
     def trials(self, tasks: Sequence[str]) -> Iterator[Trial]:
-        """In the order of their rows, repeat by repeat, so that a part of a run has whole tables."""
+        """Repeat by repeat, so that a run broken off leaves whole tables."""
         for repeat in range(self.repeats):
             for task in tasks:
                 binary = task == "binary"
@@ -82,13 +82,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     plan = plan._replace(epochs=given.epochs, images=given.images)
     extent = FULL if given.full else Extent()
-    changed = {name: getattr(given, name) for name in extent._fields}
-    extent = extent._replace(
-        **{
-            name: tuple(one) if isinstance(one, list) else one
-            for name, one in changed.items()
-            if one is not None
-        }
+    extent = Extent(
+        tuple(given.filters or extent.filters),
+        tuple(given.batches or extent.batches),
+        tuple(given.losses or extent.losses),
+        given.repeats or extent.repeats,
     )
     try:
         digits = read_digits(plan.images)

@@ -29,7 +29,7 @@ FILE = "t10k-images-idx3-ubyte.gz"
 
 
 class Images(NamedTuple):
-    """Of one split: ``(N, 1, 28, 28)`` from 0 to 1, and labels ``(N, 28, 28)``, 0 for background."""
+    """``(N, 1, 28, 28)`` from 0 to 1, and their labels ``(N, 28, 28)``, 0 for background."""
 
     images: Tensor
     labels: Tensor
@@ -162,14 +162,14 @@ def train(digits: Mapping[Split, Images], trial: Trial, plan: Plan) -> dict[str,
     optimizer = torch.optim.Adam(network.parameters(), plan.rate, fused=True)
     best, best_epoch, outputs, epoch = float("inf"), 0, predict(network, fresh.images), 0
     for epoch in range(1, plan.epochs + 1):
-        for chosen in torch.randperm(len(own.images)).split(trial.batch):
+        for chosen in torch.split(torch.randperm(len(own.images)), trial.batch):
             value = loss(network(own.images[chosen]), own.labels[chosen])
             optimizer.zero_grad()
             value.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         pairs = zip(
-            predict(network, known.images).split(trial.batch),
-            known.labels.split(trial.batch),
+            torch.split(predict(network, known.images), trial.batch),
+            torch.split(known.labels, trial.batch),
             strict=True,
         )
         validated = float(torch.stack([loss(*pair) for pair in pairs]).mean())
@@ -188,7 +188,7 @@ def train(digits: Mapping[Split, Images], trial: Trial, plan: Plan) -> dict[str,
 def predict(network: UNet, images: Tensor) -> Tensor:
     """The outputs, before the sigmoid."""
     with torch.no_grad():
-        return torch.cat([network(some) for some in images.split(50)])
+        return torch.cat([network(some) for some in torch.split(images, 50)])
 
 
 def _value(loss: Callable[..., Any], outputs: Tensor, labels: Tensor) -> Tensor:
