@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from metriseg.experiments.power_jaccard import command, figures, main, tables, training
-from metriseg.experiments.power_jaccard.figures import (
+from metriseg.experiments.power_jaccard.pictures import (
     compared_losses,
     of_one_pixel,
     power_jaccard_of_one_pixel,

@@ -2,10 +2,10 @@
 
 ``python -m metriseg reproduce dice-gradient`` takes the hippocampus of ``METRISEG_DATA``, where
 Kervadec & de Bruijne 2023 took the heart and the prostate. It draws the gradients of the Dice loss
-and of cross-entropy at the prediction of a network that has seen the slices a few times, then trains small
-U-Nets with cross-entropy, Dice, mime and negative mime, by Adam and by SGD, all with the paper's
-settings, and prints the Dice coefficients of test volumes, how fast the trainings converge and how
-well their probabilities are calibrated, beside what the paper prints.
+and of cross-entropy at the prediction of a network that has seen the slices a few times. Then it
+trains small U-Nets with cross-entropy, Dice, mime and negative mime, by Adam and by SGD, with the
+paper's settings of these, and prints the Dice coefficients of test volumes, how fast the trainings
+converge and how well their probabilities are calibrated, beside what the paper prints.
 
 The first volumes of ``hippocampus/train`` are for training, the next ones for validation; those of
 ``hippocampus/val`` are the test. The short form has one seed and few epochs; ``--full`` has three
@@ -22,8 +22,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from metriseg.experiments.dice_gradient.figures import draw_gradients, figures
 from metriseg.experiments.dice_gradient.gradients import gradient, shown_losses, spread
+from metriseg.experiments.dice_gradient.pictures import draw_gradients, figures
 from metriseg.experiments.dice_gradient.report import tables
 from metriseg.experiments.dice_gradient.training import (
     LOSSES,

@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from metriseg.experiments.power_jaccard.figures import figures
+from metriseg.experiments.power_jaccard.pictures import figures
 from metriseg.experiments.power_jaccard.report import tables
 from metriseg.experiments.power_jaccard.training import (
     CHANNELS,
