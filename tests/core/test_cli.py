@@ -478,7 +478,8 @@ def test_reproduce_lists_experiments() -> None:
     assert result.exit_code == 0
     assert [line.split()[0] for line in result.stdout.splitlines()] == list(EXPERIMENTS)
     for name in EXPERIMENTS:
-        assert callable(importlib.import_module(f"metriseg.experiments.{name}").main)
+        module = importlib.import_module(f"metriseg.experiments.{name.replace('-', '_')}")
+        assert callable(module.main)
 
 
 def test_reproduce_passes_options_on() -> None:
@@ -486,6 +487,14 @@ def test_reproduce_passes_options_on() -> None:
     result = CliRunner().invoke(app, ["reproduce", "bsds500", "--help"])
     assert result.exit_code == 0
     assert "--output" in result.stdout
+
+
+def test_reproduce_runs_what_has_a_dash(tmp_path: Path) -> None:
+    given = ["--losses", "DiceLoss", "--steps", "1", "--output", str(tmp_path)]
+    result = CliRunner().invoke(app, ["reproduce", "sensitivity", *given])
+    assert result.exit_code == 0, result.output
+    result = CliRunner().invoke(app, ["reproduce", "power-jaccard", "--help"])
+    assert "metriseg.experiments.power_jaccard" in result.stdout
 
 
 def test_an_unknown_experiment() -> None:

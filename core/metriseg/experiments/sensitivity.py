@@ -3,8 +3,9 @@
 ``python -m metriseg reproduce sensitivity`` draws a disk, predicts it with more and more wrong
 pixels, and evaluates every loss of :data:`metriseg.catalogue.CATALOGUE`: what figure 3 of the
 survey (Azad et al. 2023, arXiv:2312.05391) does for some. False positives grow around the disk from
-its rim, false negatives into it, until there are as many of them as the disk has pixels. A
-predicted class has the same probability everywhere, right or wrong.
+its rim, false negatives into it, until there are as many of them as the disk has pixels; or the
+prediction is shifted, which makes both, until it touches the disk no more. A predicted class has
+the same probability everywhere, right or wrong.
 
 Losses that compare embeddings look at the logits, where the catalogue says so; those of three
 classes and more get classes that are nowhere.
@@ -33,7 +34,7 @@ Mask = NDArray[np.bool_]
 
 #: Radii of the disks, pixels.
 RADII: Mapping[str, float] = {"large": 20.0, "small": 3.0}
-ERRORS = ("false positives", "false negatives")
+ERRORS = ("false positives", "false negatives", "shifted")
 #: Those that the survey says rise for a small object as for a large one.
 SURVEY = ("ComboLoss", "FocalLoss")
 #: Of a curve's range, what counts as no change.
@@ -44,9 +45,9 @@ COLUMNS = 6
 class Plan(NamedTuple):
     """What all curves share: the image's side, how many predictions, and how sure they are."""
 
-    side: int = 64
+    side: int = 104
     steps: int = 20
-    probability: float = 0.95
+    probability: float = 0.999
 
 
 class Scene(NamedTuple):
@@ -57,17 +58,19 @@ class Scene(NamedTuple):
 
 
 def scene(radius: float, errors: str, plan: Plan) -> Scene:
-    """A disk in the middle; wrong pixels are taken in the order of their distance to its rim."""
+    """A disk, and wrong pixels in the order of their distance to its rim, or it by whole pixels."""
     places = np.arange(plan.side) - (plan.side - 1) / 2
-    distance = np.hypot(places[:, None], places[None])
+    distance = np.hypot(places[:, None], places[None] + radius)
     truth = distance < radius
+    if errors == "shifted":
+        return Scene(truth, [np.roll(truth, shift, 1) for shift in _steps(2 * radius, plan.steps)])
     outwards = errors == "false positives"
     order = np.argsort(distance if outwards else -distance, axis=None, kind="stable")
     order = order[(~truth if outwards else truth).ravel()[order]]
     predictions = []
-    for step in range(plan.steps + 1):
+    for number in _steps(int(truth.sum()), plan.steps):
         found = truth.copy()
-        found.flat[order[: round(step * int(truth.sum()) / plan.steps)]] = outwards
+        found.flat[order[:number]] = outwards
         predictions.append(found)
     return Scene(truth, predictions)
 
@@ -88,14 +91,14 @@ def curve(entry: Entry, shown: Scene, plan: Plan) -> list[float]:
     values = []
     for found in shown.predictions:
         own = torch.from_numpy(np.stack([~found, found, *(classes - 2) * [np.zeros_like(found)]]))
-        logits = torch.where(own, high, low).double()[None]
+        logits = (low + (high - low) * own.double())[None]
         with torch.no_grad():
             values.append(float(loss(logits, target)))
     return values
 
 
 def measure(entry: Entry, plan: Plan) -> dict[str, Any]:
-    """The four curves of a loss by name, or why it has none."""
+    """The curves of a loss by name, or why it has none."""
     try:
         curves = {
             f"{errors}, {size}": curve(entry, scene(radius, errors, plan), plan)
@@ -119,27 +122,35 @@ def shape(values: Sequence[float]) -> str:
 
 
 def tables(results: Mapping[str, Any]) -> dict[str, str]:
-    """``monotone``: whether each curve of a loss rises; ``left out``: losses without, and why.
+    """In Markdown, a row for every loss.
+
+    ``monotone``: whether each of its curves rises. ``rise``: by how much, from a prediction that is
+    right to the last one. ``left out``: losses without curves, and why.
 
     Args:
         results: what :func:`metriseg.experiments.records.read` finds in ``results.json``.
     """
     names = [f"{errors}, {size}" for errors, (size, _) in _pairs()]
-    rows, others = [], []
+    shapes, rises, others = [], [], []
     for one in _ordered(results):
-        if "curves" in one:
-            shapes = [shape(one["curves"][name]) for name in names]
-            survey = "rises" if one["loss"] in SURVEY else ""
-            rows.append([f"`{one['loss']}`", CATALOGUE[one["loss"]].level, *shapes, survey])
-        else:
-            others.append([f"`{one['loss']}`", one["left out"]])
-    headings = ["loss", "level", *names, "the survey, small"]
-    found = {"monotone": _markdown(headings, rows), "left out": _markdown(["loss", "why"], others)}
+        loss = f"`{one['loss']}`"
+        if "curves" not in one:
+            others.append([loss, one["left out"]])
+            continue
+        curves = [one["curves"][name] for name in names]
+        survey = "rises" if one["loss"] in SURVEY else ""
+        shapes.append([loss, CATALOGUE[one["loss"]].level, *map(shape, curves), survey])
+        rises.append([loss, *(f"{values[-1] - values[0]:.3g}" for values in curves)])
+    found = {
+        "monotone": _markdown(["loss", "level", *names, "the survey, small"], shapes),
+        "rise": _markdown(["loss", *names], rises),
+        "left out": _markdown(["loss", "why"], others),
+    }
     return {name: text for name, text in found.items() if text}
 
 
 def figures(results: Mapping[str, Any], folder: Path) -> list[Path]:
-    """``figure_3.png``: a panel for every loss with its four curves.
+    """``figure_3.png``: a panel for every loss with its curves, each over its own range.
 
     Args:
         results: what :func:`metriseg.experiments.records.read` finds in ``results.json``.
@@ -153,23 +164,23 @@ def figures(results: Mapping[str, Any], folder: Path) -> list[Path]:
     if not shown:
         return []
     rows = -(-len(shown) // COLUMNS)
-    figure = Figure(figsize=(2.4 * COLUMNS, 1.75 * rows + 0.5), layout="constrained")
+    figure = Figure(figsize=(1.9 * COLUMNS, 1.5 * rows + 0.4), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, COLUMNS, squeeze=False).flat
-    styles = {"false positives": "tab:orange", "false negatives": "tab:blue"}
+    styles = {"false positives": "tab:orange", "false negatives": "tab:blue", "shifted": "0.4"}
     for axis, one in zip(axes, shown, strict=False):
         for errors, (size, _) in _pairs():
             name = f"{errors}, {size}"
-            values = one["curves"][name]
+            values = np.asarray(one["curves"][name])
             share = np.linspace(0, 1, len(values))
+            values = (values - values.min()) / (np.ptp(values) or 1.0)
             line = "-" if size == "large" else "--"
             axis.plot(share, values, line, color=styles[errors], label=name, linewidth=1.2)
         axis.set_title(one["loss"].removesuffix("Loss"), fontsize=8)
-        axis.tick_params(labelsize=6)
+        axis.set(xticks=[], yticks=[])
     for axis in axes[len(shown) :]:
         axis.set_axis_off()
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
-    figure.supxlabel("wrong pixels, as a share of the object's", fontsize=9)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     folder.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     return [path]
@@ -187,8 +198,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--side", type=int, default=plan.side, help="of the image, pixels")
     parser.add_argument("--steps", type=int, default=plan.steps, help="from right to wrong")
     given = parser.parse_args(arguments)
-    # the image must hold as many false positives around the disk as the disk has pixels
-    least = math.ceil(3 * max(RADII.values()))
+    # as many false positives as the disk has pixels must find room around it
+    least = math.ceil(5 * max(RADII.values()))
     if given.side < least:
         parser.error(f"--side must be at least {least}, got {given.side}")
     if given.steps < 1:
@@ -207,6 +218,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print("\n\n".join(f"{name}\n\n{text}" for name, text in tables(results).items()))
     for path in figures(results, given.output):
         print(path, file=sys.stderr)
+
+
+def _steps(most: float, steps: int) -> list[int]:
+    """From 0 to the most in as many steps, or in fewer where some would be of nothing."""
+    return sorted({round(step * most / steps) for step in range(steps + 1)})
 
 
 def _pairs() -> Iterator[tuple[str, tuple[str, float]]]:

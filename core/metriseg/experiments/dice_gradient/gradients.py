@@ -64,9 +64,10 @@ def spread(values: Float) -> Spread:
     Raises:
         ValueError: where all are 0.
     """
-    sizes = np.sort(np.abs(values[values != 0]))
-    if not len(sizes):
+    others = np.sort(values[values != 0])
+    if not len(others):
         raise ValueError("values must not all be 0")
-    signed = np.sort(values, axis=None)
-    apart = np.diff(signed) > ALIKE * np.abs(signed[1:])
-    return Spread(int(apart.sum()) + 1, int((values == 0).sum()), float(sizes[0]), float(sizes[-1]))
+    sizes = np.abs(others)
+    apart = np.diff(others) > ALIKE * sizes[1:]
+    zeros = int((values == 0).sum())
+    return Spread(int(apart.sum()) + 1, zeros, float(sizes.min()), float(sizes.max()))
