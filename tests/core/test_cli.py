@@ -489,7 +489,7 @@ def test_reproduce_passes_options_on() -> None:
     assert "--output" in result.stdout
 
 
-def test_reproduce_runs_what_has_a_dash(tmp_path: Path) -> None:
+def test_reproduce_takes_dashes_for_underscores(tmp_path: Path) -> None:
     given = ["--losses", "DiceLoss", "--steps", "1", "--output", str(tmp_path)]
     result = CliRunner().invoke(app, ["reproduce", "sensitivity", *given])
     assert result.exit_code == 0, result.output

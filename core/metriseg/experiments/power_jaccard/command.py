@@ -41,7 +41,7 @@ class Extent(NamedTuple):
 
     filters: tuple[int, ...] = (2,)
     batches: tuple[int, ...] = (50,)
-    losses: tuple[str, ...] = ("CE", WITH_BACKGROUND, "p = 1", "p = 1.5", "p = 2")
+    losses: tuple[str, ...] = ("CE", WITH_BACKGROUND, "p = 1", "p = 2")
     repeats: int = 1
 
     def trials(self, tasks: Sequence[str]) -> Iterator[Trial]:
