@@ -41,8 +41,8 @@ class Plan(NamedTuple):
     volumes: int = 40
     validation: int = 10
     test: int = 40
-    epochs: int = 20
-    batch: int = 8
+    epochs: int = 18
+    batch: int = 4
     width: int = 8
     levels: int = 3
     patience: int = 20
