@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
-from monai.bundle import ConfigWorkflow
+from monai.bundle import ConfigParser, ConfigWorkflow
 from torch.utils.data import Subset
 
 from metriseg.configuration import config_path
@@ -28,6 +28,8 @@ BUNDLE = "monai/hippocampus_unet_dice-ce"
 CLASSES = ("anterior", "posterior")
 #: Background, anterior, posterior.
 PALETTE = ((24, 24, 32), (230, 159, 0), (86, 180, 233))
+#: What the results depend on, of the bundle's config.
+RECORDED = ("batch_size", "learning_rate", "padded_size", "patch_size", "limit")
 #: The columns, by the names that the bundle's metrics have.
 METRICS = {
     "val_mean_dice": ("mean Dice", 3),
@@ -123,8 +125,8 @@ CANDIDATES: tuple[Candidate, ...] = (
         "generalized_dice",
         "generalized Dice",
         {
-            "weights 1 / size²": _region("GeneralizedDiceLoss"),
-            "weights 1 / size": _region("GeneralizedDiceLoss", w_type="simple"),
+            "by square sizes": _region("GeneralizedDiceLoss"),
+            "by sizes": _region("GeneralizedDiceLoss", w_type="simple"),
         },
     ),
     Candidate(
@@ -223,7 +225,9 @@ class Hippocampus:
 
     def __init__(self, **overrides: Any) -> None:
         self.overrides = overrides
-        self.settings: Mapping[str, Any] = {"bundle": BUNDLE, "overrides": overrides}
+        config = ConfigParser.load_config_file(config_path(BUNDLE) / "configs" / "train.json")
+        words = {name: config[name] for name in RECORDED} | overrides
+        self.settings: Mapping[str, Any] = {"bundle": BUNDLE, **words}
         self._train_data: tuple[Sequence[str], Any] | None = None
         self._scored_data: dict[Path | None, Any] = {}
 
@@ -257,19 +261,28 @@ class Hippocampus:
         workflow.initialize()
         self._train_data = keys, parser.get_parsed_content("train#dataset")
         workflow.trainer.add_event_handler(Events.ITERATION_COMPLETED, _check_loss)
-        workflow.run()
+        try:
+            workflow.run()
+        except RuntimeError as error:  # MONAI's, of any error in what a config runs
+            if isinstance(error.__cause__, FloatingPointError):
+                raise error.__cause__ from None
+            raise
         if not all(one.isfinite().all() for one in workflow.network_def.parameters()):
             raise FloatingPointError("the network has weights that are not finite")
 
     def score(self, folder: Path, data: Path | None) -> Score:
         """What the bundle's evaluator measures."""
-        engine, _ = self._evaluated(folder, data)
+        engine, _ = self.evaluated(folder, data)
         shapes = [one["image"].shape[1:] for one in self._scored_data[data]]
         diagonals = torch.tensor([[math.dist(shape, (0,) * len(shape))] for shape in shapes])
-        found: dict[str, torch.Tensor] = {}
-        for metric in METRICS:
-            each = engine.state.metric_details[metric].cpu().as_subclass(torch.Tensor)
-            found[metric] = torch.where(each.isinf(), diagonals.to(each), each)
+        found = {
+            metric: engine.state.metric_details[metric].cpu().as_subclass(torch.Tensor)
+            for metric in METRICS
+        }
+        # the 95th percentile of infinite distances is NaN, which would leave the mean
+        not_found = found["val_surface_distance"].isinf()
+        for metric in ("val_hausdorff_95", "val_surface_distance"):
+            found[metric] = torch.where(not_found, diagonals.to(found[metric]), found[metric])
         dice = found["val_mean_dice"]
         return Score(
             {METRICS[name][0]: float(each.nanmean()) for name, each in found.items()},
@@ -278,14 +291,20 @@ class Hippocampus:
         )
 
     def show(self, folder: Path, data: Path | None, images: Sequence[int]) -> list[Shown]:
-        """The slice of each volume, from below, with most of the truth."""
-        _, items = self._evaluated(folder, data, images)
+        """Of each volume the axial slice with most of the truth."""
+        _, items = self.evaluated(folder, data, images)
         return [middle_slice(item) for item in items]
 
-    def _evaluated(
+    def evaluated(
         self, folder: Path, data: Path | None, images: Sequence[int] | None = None
     ) -> tuple[Engine, list[dict[str, Any]]]:
-        """The evaluator after its run, and of chosen volumes what it found."""
+        """The bundle's evaluator after its run, and its output.
+
+        Args:
+            folder: of the checkpoint.
+            data: of the volumes; None for the bundle's own.
+            images: numbers of those to be measured, whose output is kept; None for all.
+        """
         workflow = self._workflow(output_dir=str(folder))
         parser = workflow.parser
         parser["validate#handlers"] = []
@@ -321,7 +340,7 @@ class Hippocampus:
 
 
 def middle_slice(item: Mapping[str, Any]) -> Shown:
-    """Of a volume that an evaluator has done, the axial slice with most of the truth."""
+    """Of a volume in an evaluator's output; right is right, and the front is above."""
     truth, prediction = (
         item[key].cpu().as_subclass(torch.Tensor).argmax(0).numpy() for key in ("label", "pred")
     )
