@@ -25,7 +25,7 @@ from metriseg.configuration import config_path
 from metriseg.experiments.records import read
 from metriseg.experiments.which_loss import Bench, main
 from metriseg.experiments.which_loss.comparison import network_folder
-from metriseg_monai import brains, target_keys
+from metriseg_monai import brains, demo, target_keys
 from metriseg_monai.brains import CANDIDATES, Hippocampus
 from metriseg_monai.datasets import hippocampus, volumes
 
@@ -225,3 +225,23 @@ def test_the_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> None
     with pytest.raises(SystemExit):
         brains.main(["--help"])
     assert "losses compared on MRI volumes" in capsys.readouterr().out
+
+
+@needs_data
+def test_the_demo_draws_slices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a training of one epoch; without the volumes it says what they need."""
+    shipped, shown = demo._workflow, tmp_path / "demo" / "monai_hippocampus.png"
+    monkeypatch.setattr(
+        demo,
+        "_workflow",
+        lambda name, **changes: shipped(name, **changes, **SHORT, max_epochs=1),
+    )
+    monkeypatch.chdir(tmp_path)
+    assert demo.main(["--data", "hippocampus"]) in (0, 1)
+    assert shown.read_bytes().startswith(b"\x89PNG")
+    assert "mean Dice before training: 0." in capsys.readouterr().out
+    monkeypatch.delenv("METRISEG_DATA")
+    assert demo.main(["--data", "hippocampus"]) == 1
+    assert "METRISEG_DATA" in capsys.readouterr().err
