@@ -1,8 +1,8 @@
 """Which loss for streets? MMSegmentation's runner trains one network with each, and measures it.
 
 ``python -m metriseg reproduce streets`` trains a U-Net on the CamVid scenes in
-``$METRISEG_DATA/camvid/{train,val}/{images,labels}`` with every loss, and compares the mean IoU, the
-F-score of boundaries and the accuracy on val.
+``$METRISEG_DATA/camvid/{train,val}/{images,labels}`` with every loss, and compares the mean IoU,
+the F-score of boundaries and the accuracy on val.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The config of a training: the shipped one of streets, with one loss and a network for one core."""
+"""A training: the shipped config of streets, with one loss and a network for one core."""
 
 from __future__ import annotations
 
