@@ -43,12 +43,12 @@ class Streets:
     }
     candidates = CANDIDATES
     short = Plan(
-        steps=500,
+        steps=600,
         seeds=1,
         losses=("ce", "weighted-ce", "dice-ce", "lovasz-ce", "power-jaccard-1.5", "boundary"),
         search=False,
     )
-    full = Plan(steps=500, seeds=3, losses=None, search=True)
+    full = Plan(steps=600, seeds=3, losses=None, search=True)
 
     def __init__(self) -> None:
         register_all_modules()

@@ -92,11 +92,6 @@ CANDIDATES: tuple[Candidate, ...] = (
             "3 : 1": _fixed("DiceCE", lambda_dice=3.0),
         },
     ),
-    Candidate(
-        "dice-focal",
-        "Dice + focal",
-        {"1 : 1": _fixed("DiceFocal")},
-    ),
     Candidate("generalized-dice", "generalized Dice", {"plain": _fixed("GeneralizedDice")}),
     Candidate(
         "tversky",
@@ -110,10 +105,7 @@ CANDIDATES: tuple[Candidate, ...] = (
     Candidate(
         "lovasz-ce",
         "Lovász softmax + cross-entropy",
-        {
-            f"{weight:g} : 1": _sum((weight, _loss("LovaszSoftmax")), (1.0, _CROSS_ENTROPY))
-            for weight in (1.0, 3.0)
-        },
+        {"1 : 1": _sum((1.0, _loss("LovaszSoftmax")), (1.0, _CROSS_ENTROPY))},
     ),
     Candidate(
         "power-jaccard-1.5", "power Jaccard 1.5", {"plain": _fixed("PowerJaccard", power=1.5)}
