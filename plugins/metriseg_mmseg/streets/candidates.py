@@ -122,12 +122,12 @@ CANDIDATES: tuple[Candidate, ...] = (
     Candidate(
         "boundary",
         "boundary, beside Dice + cross-entropy",
-        {f"up to {weight:g}": _rising(weight, _BOUNDARY) for weight in (0.1, 0.03)},
+        {f"up to {weight:g}": _rising(weight, _BOUNDARY) for weight in (0.1,)},
     ),
     Candidate(
         "hausdorff",
         "Hausdorff distance, beside Dice + cross-entropy",
-        {f"up to {weight:g}": _rising(weight, _HAUSDORFF) for weight in (0.3, 0.1)},
+        {f"up to {weight:g}": _rising(weight, _HAUSDORFF) for weight in (0.1,)},
     ),
     Candidate(
         "mutual-information",
