@@ -1,9 +1,9 @@
-"""Mask losses compared on nuclei: one detector a seed, and mask heads that learn by each loss.
+"""Mask losses compared on nuclei: one network a seed, which goes on with each loss.
 
 python -m metriseg reproduce masks [--full]
 
-The Mask R-CNN of ``configs/detectron2/nuclei_mask-rcnn_dice.yaml`` first learns to find the nuclei
-without masks, once a seed. Every loss then gets this detector and a new mask head.
+The Mask R-CNN of ``configs/detectron2/nuclei_mask-rcnn_dice.yaml`` is first trained with
+Detectron2's own mask loss, once a seed. Every loss then trains a copy of it on, the stock one too.
 """
 
 from __future__ import annotations
@@ -38,9 +38,8 @@ from metriseg_detectron2.train_net import Trainer, read_config
 
 CONFIG = "detectron2/nuclei_mask-rcnn_dice.yaml"
 WEIGHTS = "network.pth"
-MASK_HEAD = "roi_heads.mask_head."
-#: Iterations of the detector that all losses share.
-DETECTOR = 400
+#: Iterations of the network that all losses go on from.
+START = 350
 
 
 def _weighed(names: Sequence[str], weights: Sequence[float], **more: Any) -> dict[str, Any]:
@@ -67,8 +66,8 @@ CANDIDATES = (
         "tversky",
         "Tversky",
         {
-            f"FN weight {1 - fp:g}": [{"NAME": "TverskyLoss", "FP_WEIGHT": fp, "FN_WEIGHT": 1 - fp}]
-            for fp in (0.3, 0.7)
+            f"FP {fp:g}, FN {fn:g}": [{"NAME": "TverskyLoss", "FP_WEIGHT": fp, "FN_WEIGHT": fn}]
+            for fp, fn in ((0.3, 0.7), (0.7, 0.3))
         },
     ),
     Candidate("lovasz", "Lovász hinge", _weighed(["LovaszHingeLoss"], (1, 0.2))),
@@ -110,22 +109,11 @@ class _Quiet(Trainer):
         ]
 
 
-class _OfMasks(_Quiet):
-    """The mask head learns; the detector stays as it is."""
-
-    @classmethod
-    def build_model(cls, cfg: CfgNode) -> nn.Module:
-        model: nn.Module = super().build_model(cfg)
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad_(name.startswith(MASK_HEAD))
-        return model
-
-
 class Masks:
     """A Mask R-CNN on nuclei: see :class:`~metriseg.experiments.which_loss.Bench`.
 
     Args:
-        detector: iterations of the detector.
+        start: iterations with the stock mask loss, which all losses go on from.
         overrides: ``KEY, VALUE, …`` of the config.
     """
 
@@ -139,44 +127,47 @@ class Masks:
     }
     candidates: Sequence[Candidate] = CANDIDATES
     short = Plan(
-        steps=300,
+        steps=150,
         seeds=1,
         losses=("stock", "dice", "dice_ce", "power_jaccard_2", "lovasz"),
         search=False,
     )
-    full = Plan(steps=300, seeds=3, losses=None, search=True)
+    full = Plan(steps=150, seeds=3, losses=None, search=True)
     palette: Sequence[Sequence[int]] = ((0, 0, 0), *COLORS)
 
-    def __init__(self, detector: int = DETECTOR, overrides: Sequence[Any] = ()) -> None:
-        self.detector, self.overrides = detector, list(overrides)
+    def __init__(self, start: int = START, overrides: Sequence[Any] = ()) -> None:
+        self.start, self.overrides = start, list(overrides)
         self.title = (
-            "mask heads of a Mask R-CNN (ResNet-18 with a feature pyramid) on fluorescence images of"
-            f" nuclei, each on the features of one detector a seed, frozen after {detector}"
-            " iterations on boxes alone"
+            "a Mask R-CNN (ResNet-18 with a feature pyramid) on images of nuclei: after"
+            f" {start} iterations with the stock mask loss, once a seed, it goes on with each"
         )
         self.settings: Mapping[str, Any] = {
             "config": CONFIG,
-            "detector": detector,
+            "start": start,
             "overrides": [str(one) for one in overrides],
         }
 
     def train(self, loss: Any, *, seed: int, steps: int, folder: Path) -> None:
-        """Of the detector in the folder that all losses share, made where it isn't there yet."""
+        """Go on from the network in the folder that all losses share, trained where it isn't there.
+
+        The time of the first loss is that of the common network, too.
+        """
         with _quiet():
-            detector = self._detector(seed, folder.parents[2] / f"detector_seed{seed}.pth")
+            common = self._common(seed, folder.parents[2] / f"start_seed{seed}.pth")
             cfg = self._config(steps, "MODEL.ROI_MASK_HEAD.LOSSES", loss)
             seed_all_rng(seed)
-            trainer = _OfMasks(cfg)
-            trainer.model.load_state_dict(detector, strict=False)
+            trainer = _Quiet(cfg)
+            trainer.model.load_state_dict(common)
             trainer.train()
-            _save(trainer.model, folder / WEIGHTS, MASK_HEAD)
+            _save(trainer.model, folder / WEIGHTS)
 
-    def _detector(self, seed: int, path: Path) -> dict[str, Tensor]:
+    def _common(self, seed: int, path: Path) -> dict[str, Tensor]:
         if not path.is_file():
-            progress(f"the detector of seed {seed}: {self.detector} iterations")
-            no_masks = ["MODEL.MASK_ON", False, "MODEL.ROI_MASK_HEAD.LOSSES", []]
+            progress(
+                f"the network of seed {seed} that all losses go on from: {self.start} iterations"
+            )
             seed_all_rng(seed)
-            trainer = _Quiet(self._config(self.detector, *no_masks))
+            trainer = _Quiet(self._config(self.start, "MODEL.ROI_MASK_HEAD.LOSSES", []))
             trainer.train()
             _save(trainer.model, path)
         found: dict[str, Tensor] = torch.load(path, weights_only=True)
@@ -234,12 +225,9 @@ class Masks:
         return shown
 
     def _trained(self, folder: Path) -> tuple[CfgNode, nn.Module]:
-        """The detector's seed is in the name of the folder."""
         cfg = self._config(1, "MODEL.ROI_MASK_HEAD.LOSSES", [])
         model = Trainer.build_model(cfg).eval()
-        detector = folder.parents[2] / f"detector_{folder.name}.pth"
-        weights = [torch.load(path, weights_only=True) for path in (detector, folder / WEIGHTS)]
-        model.load_state_dict(weights[0] | weights[1])
+        model.load_state_dict(torch.load(folder / WEIGHTS, weights_only=True))
         return cfg, model
 
     def _numbered(self, masks: Tensor) -> np.ndarray:
@@ -265,12 +253,11 @@ def _register(data: Path | None) -> str:
     )
 
 
-def _save(model: nn.Module, path: Path, start: str = "") -> None:
-    """The weights whose names start so, whole or not at all."""
+def _save(model: nn.Module, path: Path) -> None:
+    """The weights, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    weights = {name: one for name, one in model.state_dict().items() if name.startswith(start)}
     draft = path.with_suffix(".part")
-    torch.save(weights, draft)
+    torch.save(model.state_dict(), draft)
     os.replace(draft, path)
 
 
