@@ -39,7 +39,7 @@ from metriseg_detectron2.train_net import Trainer, read_config
 CONFIG = "detectron2/nuclei_mask-rcnn_dice.yaml"
 WEIGHTS = "network.pth"
 #: Iterations of the network that all losses go on from.
-START = 350
+START = 400
 
 
 def _weighed(names: Sequence[str], weights: Sequence[float], **more: Any) -> dict[str, Any]:
@@ -127,12 +127,12 @@ class Masks:
     }
     candidates: Sequence[Candidate] = CANDIDATES
     short = Plan(
-        steps=150,
+        steps=200,
         seeds=1,
         losses=("stock", "dice", "dice_ce", "power_jaccard_2", "lovasz"),
         search=False,
     )
-    full = Plan(steps=150, seeds=3, losses=None, search=True)
+    full = Plan(steps=200, seeds=3, losses=None, search=True)
     palette: Sequence[Sequence[int]] = ((0, 0, 0), *COLORS)
 
     def __init__(self, start: int = START, overrides: Sequence[Any] = ()) -> None:
@@ -153,7 +153,7 @@ class Masks:
         The time of the first loss is that of the common network, too.
         """
         with _quiet():
-            common = self._common(seed, folder.parents[2] / f"start_seed{seed}.pth")
+            common = self._common(seed, folder.parents[2] / f"start{self.start}_seed{seed}.pth")
             cfg = self._config(steps, "MODEL.ROI_MASK_HEAD.LOSSES", loss)
             seed_all_rng(seed)
             trainer = _Quiet(cfg)
