@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
@@ -87,6 +90,12 @@ def connected(value: Tensor, loss: nn.Module) -> Tensor:
     for parameter in loss.parameters():
         value = value + nothing_of(parameter)
     return value
+
+
+def total_of(parts: Iterable[Tensor], logits: Tensor) -> Tensor:
+    """The sum of some values; of none 0, connected to the logits (a gradient of zeros costs)."""
+    values = list(parts)
+    return functools.reduce(torch.add, values) if values else nothing_of(logits)
 
 
 def nothing_of(tensor: Tensor) -> Tensor:
