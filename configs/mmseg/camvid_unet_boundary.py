@@ -157,6 +157,7 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 val_evaluator = [
     dict(type="IoUMetric", iou_metrics=["mIoU"]),
+    dict(type="metriseg_mmseg.BoundaryFScore"),
     dict(type="metriseg_mmseg.LossMetric", loss=dict(type="metriseg_mmseg.DiceLoss")),
 ]
 test_evaluator = val_evaluator

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from metriseg.exports import lazy_exports
 
 if TYPE_CHECKING:
+    from metriseg_mmseg.boundary_metric import *
     from metriseg_mmseg.distance_map import *
     from metriseg_mmseg.heads import *
     from metriseg_mmseg.hooks import *
@@ -27,6 +28,7 @@ else:
             "losses",
             "metrics",
             "loss_metric",
+            "boundary_metric",
             "heads",
             "mask_losses",
             "segmentors",

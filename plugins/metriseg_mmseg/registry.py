@@ -34,6 +34,7 @@ METRICS = Registry(
         "metriseg_mmseg.metrics",
         "metriseg_mmseg.segment_metric",
         "metriseg_mmseg.loss_metric",
+        "metriseg_mmseg.boundary_metric",
     ],
 )
 TRANSFORMS = Registry(

@@ -59,6 +59,27 @@ def hippocampus(
     return _pairs("hippocampus", split, dataset_dir, limit, ("label", "labels"), ".nii.gz")
 
 
+#: What a folder of volumes must hold.
+_LAYOUT = "the folder must hold images and labels, files of the same names"
+
+
+def volumes(folder: str | Path, limit: int | None = None) -> list[dict[str, str]]:
+    """Volumes in any folder, for the ``data`` of a ``monai.data.Dataset`` with ``LoadImaged``.
+
+    Args:
+        folder: laid out as ``{images,labels}/*.nii.gz``, an image and its label of one name.
+        limit: how many of them, from the first by name; None for all.
+
+    Returns:
+        A dictionary a volume: the paths "image" and "label".
+
+    Raises:
+        ValueError: for a limit below 1.
+        FileNotFoundError: where there are no such files, or an image has no label.
+    """
+    return _pairs_in(Path(folder), limit, ("label", "labels"), ".nii.gz", "volumes", _LAYOUT)
+
+
 def nuclei(
     split: Split, dataset_dir: str | None = None, limit: int | None = None
 ) -> list[dict[str, str]]:
@@ -97,20 +118,25 @@ def _pairs(
 
     ``truth`` is the key of the latter in a dictionary, and the folder beside ``images``.
     """
-    validation.optional(validation.whole_number, "limit", limit, low=1)
     given = dataset_dir or os.environ.get("METRISEG_DATA")
     if not given:
         raise FileNotFoundError(
             f"{name} needs dataset_dir or the environment variable METRISEG_DATA: the folder"
             f" that {name} lies in"
         )
-    folder, (key, beside) = Path(given) / name / split, truth
+    hint = f"dataset_dir or METRISEG_DATA must be the folder that {name} lies in"
+    return _pairs_in(Path(given) / name / split, limit, truth, suffix, name, hint)
+
+
+def _pairs_in(
+    folder: Path, limit: int | None, truth: tuple[str, str], suffix: str, name: str, hint: str
+) -> list[dict[str, str]]:
+    """Those of a folder; ``name`` and ``hint`` are said where there are none."""
+    validation.optional(validation.whole_number, "limit", limit, low=1)
+    key, beside = truth
     images = sorted((folder / "images").glob(f"*{suffix}"))
     if not images:
-        raise FileNotFoundError(
-            f"{name} found no images ({suffix}) in {folder / 'images'}: dataset_dir or"
-            f" METRISEG_DATA must be the folder that {name} lies in"
-        )
+        raise FileNotFoundError(f"{name} found no images ({suffix}) in {folder / 'images'}: {hint}")
     items = [
         {"image": str(image), key: str(folder / beside / image.name)} for image in images[:limit]
     ]

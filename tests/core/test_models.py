@@ -28,6 +28,9 @@ CASES = {
     "unet of groups": Case(
         lambda: UNet(3, 4, width=6, depth=2, normalization="group"), 2, (2, 3, 21, 18)
     ),
+    "bare unet": Case(
+        lambda: UNet(3, 4, width=4, depth=2, normalization="none"), 2, (2, 3, 21, 18)
+    ),
     "unet of volumes": Case(
         lambda: UNet(1, 4, width=4, depth=2, coordinates=True, dimensions=3), 2, (2, 1, 9, 10, 7)
     ),
@@ -222,7 +225,7 @@ def test_groups_are_the_same_in_training_and_at_inference_and_for_every_batch() 
         (lambda: UNet(3, 2, dimensions=1), "dimensions must be one of 2, 3, got 1"),
         (
             lambda: UNet(3, 2, normalization="layer"),
-            "normalization must be one of 'batch', 'group', got 'layer'",
+            "normalization must be one of 'batch', 'group', 'none', got 'layer'",
         ),
         (lambda: UNet(3, 2, coordinates="xy"), "coordinates must be True or False"),
     ],

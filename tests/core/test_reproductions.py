@@ -40,7 +40,7 @@ def test_a_table_replaces_what_stands_there() -> None:
     ("place", "message"),
     [
         ("streams: losses", "streams has no results in reproductions: there are streets"),
-        ("streets: looses", "streets has no table 'looses': there are losses, settings"),
+        ("streets: looses", "streets has no table 'looses': there are losses, differences"),
     ],
 )
 def test_unknown_places_are_refused(place: str, message: str) -> None:

@@ -181,6 +181,17 @@ def test_one_seed_says_nothing() -> None:
     assert found == "* One training a loss: differences may be chance."
 
 
+def test_settings_that_share_a_folder_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench = Squares()
+    loss = metriseg.DiceLoss()
+    bench.candidates = [Candidate("dice", "Dice", {"1 / size": loss, "1 : size": loss})]
+    with pytest.raises(SystemExit):
+        main(bench, "Squares.", ["--output", str(tmp_path), "--loss", "dice"])
+    assert "settings of dice must differ in letters and digits" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("option", ["--seeds", "--steps"])
 def test_numbers_are_checked(
     option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -199,3 +199,29 @@ def test_objects_and_weights_of_files(streets: Path, tmp_path: Path) -> None:
     assert all(math.isfinite(line["loss"]) for line in lines)
     pictures = {path.name for path in (tmp_path / "all").glob("*/vis_data/vis_image/*.png")}
     assert pictures == {"loss_train_2.png", "loss_val_0_2.png", "loss_val_0_3.png"}
+
+
+@needs_data
+@pytest.mark.training
+def test_segformer_trains_with_a_loss_in_one_line(tmp_path: Path) -> None:
+    """All else is MMSegmentation's own; the evaluators are those of the config it inherits from."""
+    cfg = Config.fromfile(config_path("mmseg/camvid_segformer_dice-ce.py"))
+    cfg.model.data_preprocessor.size = CROP
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        loader.update(batch_size=2, num_workers=0, persistent_workers=False)
+        loader.dataset.indices = 4
+    cfg.train_dataloader.dataset.pipeline[2].crop_size = CROP
+    cfg.train_cfg.update(max_iters=2, val_interval=2)
+    cfg.default_hooks.logger.interval = cfg.log_processor.window_size = 1
+    cfg.custom_hooks = cfg.custom_hooks[:1]
+    cfg.experiment_name = cfg.visualizer.name = f"test-{uuid.uuid4()}"
+    cfg.work_dir = str(tmp_path)
+    runner = Runner.from_cfg(cfg)
+    ours = [one for one in runner.model.modules() if type(one).__module__.startswith("metriseg")]
+    assert [type(one).__name__ for one in ours] == ["DiceCELoss"]
+    runner.train()
+    lines = scalars(tmp_path, "decode.loss_dice_ce")
+    assert [line["step"] for line in lines] == [1, 2]
+    assert all(math.isfinite(line["loss"]) for line in lines)
+    (scores,) = scalars(tmp_path, "boundary/f_score")
+    assert 0 <= scores["boundary/f_score"] <= 1

@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ pytest.importorskip("ignite")
 pytest.importorskip("fire")
 
 from monai.bundle import ConfigWorkflow
-from monai.utils import set_determinism
 
 import metriseg_monai
 from metriseg.configuration import config_path
@@ -40,30 +39,6 @@ COMMAND = (
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
     return Path(shutil.copytree(config_path(NAME), tmp_path / "bundle"))
-
-
-@pytest.fixture
-def workflow(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., ConfigWorkflow]]:
-    """The shipped bundle, two iterations long, with changes, in this process."""
-    monkeypatch.chdir(tmp_path)
-    threads = torch.get_num_threads()
-    configs = config_path(NAME) / "configs"
-
-    def make(**changes: Any) -> ConfigWorkflow:
-        made = ConfigWorkflow(
-            config_file=str(configs / "train.json"),
-            meta_file=str(configs / "metadata.json"),
-            workflow_type="train",
-            **{**SHORT, **changes},
-        )
-        made.initialize()
-        return made
-
-    yield make
-    set_determinism(None)
-    torch.set_num_threads(threads)
 
 
 def run(bundle: Path, *overrides: str) -> str:

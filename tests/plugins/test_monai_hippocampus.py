@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ pytest.importorskip("nibabel")
 
 from ignite.engine import Engine, Events
 from monai.bundle import ConfigParser, ConfigWorkflow
-from monai.utils import set_determinism
 
 import metriseg_monai as m
 from metriseg.configuration import config_path
@@ -47,6 +46,12 @@ SHORT = {
     "num_threads": 1,
     "val_interval": 9,
 }
+METRICS = (
+    "val_mean_dice",
+    "val_hausdorff_95",
+    "val_surface_distance",
+    "val_calibration_error",
+)
 BOUNDARY = f"%{CONFIGS / 'losses.json'}::boundary"
 #: A second config file: where the compound loss stands, after every iteration.
 NOTE = {
@@ -70,29 +75,6 @@ NOTE = {
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
     return Path(shutil.copytree(config_path(NAME), tmp_path / "bundle"))
-
-
-@pytest.fixture
-def workflow(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., ConfigWorkflow]]:
-    """The shipped bundle, shortened, with changes, in this process."""
-    monkeypatch.chdir(tmp_path)
-    threads = torch.get_num_threads()
-
-    def make(**changes: Any) -> ConfigWorkflow:
-        made = ConfigWorkflow(
-            config_file=str(CONFIGS / "train.json"),
-            meta_file=str(CONFIGS / "metadata.json"),
-            workflow_type="train",
-            **{**SHORT, **changes},
-        )
-        made.initialize()
-        return made
-
-    yield make
-    set_determinism(None)
-    torch.set_num_threads(threads)
 
 
 MODULE = (sys.executable, "-m", "monai.bundle", "run")
@@ -151,7 +133,7 @@ def noted_here(made: ConfigWorkflow) -> list[tuple[int, float]]:
 def test_the_command_trains(bundle: Path) -> None:
     """MONAI's log has the metrics; the checkpoint has the trainer, whatever the loss learns."""
     log = run(bundle, val_interval=1, limit=2, **{"validate#inferer#roi_size": [32, 48, 32]})
-    for metric in ("val_mean_dice", "val_hausdorff_95", "val_surface_distance"):
+    for metric in METRICS:
         assert re.search(rf"{metric}: \d+\.\d+", log), log
     assert "nan" not in log
     checkpoint = torch.load(bundle / "work_dirs" / NAME / "last.pt", weights_only=True)

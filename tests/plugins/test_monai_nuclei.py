@@ -9,9 +9,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +22,6 @@ pytest.importorskip("fire")
 
 from ignite.engine import Events
 from monai.bundle import ConfigWorkflow
-from monai.utils import set_determinism
 from PIL import Image
 
 from metriseg.configuration import config_path
@@ -36,6 +34,8 @@ needs_data = pytest.mark.skipif(
     not (DATA and (Path(DATA) / "nuclei").is_dir()),
     reason="needs the images in $METRISEG_DATA/nuclei",
 )
+#: One epoch on one thread.
+SHORT = {"max_epochs": 1, "num_threads": 1}
 #: Rows and columns of the images that the fixture draws.
 SIZE = (48, 72)
 #: Numbers of their nuclei, one beyond 8 bits.
@@ -56,29 +56,6 @@ def drawn(tmp_path: Path) -> Path:
                 depth = np.uint8 if kind == "images" else np.uint16
                 Image.fromarray(pixels.astype(depth)).save(folder / name)
     return tmp_path / "drawn"
-
-
-@pytest.fixture
-def workflow(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., ConfigWorkflow]]:
-    """The shipped bundle, one epoch on one thread, with changes, in this process."""
-    monkeypatch.chdir(tmp_path)
-    threads = torch.get_num_threads()
-
-    def make(**changes: Any) -> ConfigWorkflow:
-        made = ConfigWorkflow(
-            config_file=str(CONFIGS / "train.json"),
-            meta_file=str(CONFIGS / "metadata.json"),
-            workflow_type="train",
-            **{"max_epochs": 1, "num_threads": 1, **changes},
-        )
-        made.initialize()
-        return made
-
-    yield make
-    set_determinism(None)
-    torch.set_num_threads(threads)
 
 
 @needs_data

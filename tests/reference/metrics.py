@@ -85,3 +85,48 @@ def directed_hausdorff(source: np.ndarray, goal: np.ndarray) -> float:
     """The largest distance of a pixel of one mask to the other mask."""
     places: Sequence[tuple[int, int]] = list(zip(*np.nonzero(goal), strict=True))
     return max(min(math.dist(u, v) for v in places) for u in zip(*np.nonzero(source), strict=True))
+
+
+def boundary_f_scores(
+    prediction: np.ndarray,
+    target: np.ndarray,
+    num_classes: int,
+    tolerance: float,
+    ignored: int | None = None,
+) -> list[float]:
+    """Of every class, in one image; NaN without a boundary on either side."""
+    height, width = target.shape
+
+    def counts(row: int, column: int) -> bool:
+        inside = 0 <= row < height and 0 <= column < width
+        return inside and (ignored is None or target[row, column] != ignored)
+
+    def boundary(labels: np.ndarray, c: int) -> list[tuple[int, int]]:
+        return [
+            (i, j)
+            for i in range(height)
+            for j in range(width)
+            if labels[i, j] == c
+            and counts(i, j)
+            and any(
+                counts(i + di, j + dj) and labels[i + di, j + dj] != c
+                for di, dj in ((0, 1), (1, 0), (0, -1), (-1, 0))
+            )
+        ]
+
+    def share(ours: list[tuple[int, int]], theirs: list[tuple[int, int]]) -> float:
+        near = [any(math.hypot(i - k, j - m) <= tolerance for k, m in theirs) for i, j in ours]
+        return sum(near) / len(near)
+
+    scores = []
+    for c in range(num_classes):
+        found, true = boundary(prediction, c), boundary(target, c)
+        if not found and not true:
+            scores.append(math.nan)
+        elif not found or not true:
+            scores.append(0.0)
+        else:
+            precision, recall = share(found, true), share(true, found)
+            both = precision + recall
+            scores.append(2 * precision * recall / both if both else 0.0)
+    return scores

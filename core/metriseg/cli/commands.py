@@ -31,48 +31,41 @@ app = typer.Typer(
 
 
 class Experiment(NamedTuple):
-    """What ``reproduce`` runs: the ``main`` of a module, and what it shows.
+    """What ``reproduce`` runs, and what it shows.
 
-    A framework's own trainer is asked by the framework's plugin: ``extra`` is what installs it.
+    Attributes:
+        shows: a line.
+        module: whose ``main`` it is; "" for the one of that name in :mod:`metriseg.experiments`,
+            with underscores for dashes. A framework's own trainer is asked by its plugin.
+        extra: what installs the plugin's needs.
     """
 
-    module: str
     shows: str
+    module: str = ""
     extra: str = ""
 
 
 EXPERIMENTS: Mapping[str, Experiment] = {
     "streets": Experiment(
-        "metriseg_mmseg.streets", "losses compared on streets by MMSegmentation", "mmseg"
+        "losses compared on streets by MMSegmentation", "metriseg_mmseg.streets", "mmseg"
     ),
     "brains": Experiment(
-        "metriseg_monai.brains", "losses compared on MRI volumes by MONAI", "monai"
+        "losses compared on MRI volumes by MONAI", "metriseg_monai.brains", "monai"
     ),
     "masks": Experiment(
-        "metriseg_detectron2.masks", "mask losses compared on nuclei by Detectron2", "detectron2"
+        "mask losses compared on nuclei by Detectron2", "metriseg_detectron2.masks", "detectron2"
     ),
-    "bsds500": Experiment(
-        "metriseg.experiments.bsds500",
-        "partition metrics and their index on human segmentations",
+    "power-jaccard": Experiment("tables 1 and 2 of the paper on power Jaccard losses: digits"),
+    "dice-gradient": Experiment(
+        "the gradient of the Dice loss, and losses that mimic it: hippocampus"
     ),
-    "shapes": Experiment(
-        "metriseg.experiments.shapes",
-        "the published experiment: SegNet learns to divide images of shapes",
-    ),
-    "touching": Experiment(
-        "metriseg.experiments.touching",
-        "objects of one colour that touch, told apart by an embedding",
-    ),
-    "nuclei": Experiment(
-        "metriseg.experiments.nuclei",
-        "nuclei in real images, told apart by places and the weighted metric",
-    ),
-    "photographs": Experiment(
-        "metriseg.experiments.photographs", "a network that divides photographs as people do"
-    ),
-    "inverse_form": Experiment(
-        "metriseg.experiments.inverse_form", "the network of InverseFormLoss"
-    ),
+    "sensitivity": Experiment("every loss as false positives and false negatives grow"),
+    "shapes": Experiment("the published experiment: SegNet learns to divide images of shapes"),
+    "touching": Experiment("objects of one colour that touch, told apart by an embedding"),
+    "nuclei": Experiment("nuclei in real images, told apart by places and the weighted metric"),
+    "photographs": Experiment("a network that divides photographs as people do"),
+    "bsds500": Experiment("partition metrics and their index on human segmentations"),
+    "inverse_form": Experiment("the network of InverseFormLoss"),
 }
 
 #: Of pixels that are ignored, when components are compared.
@@ -138,7 +131,7 @@ def reproduce(
     """Run an experiment of the documentation; options after its name are its own (--help)."""
     if experiment is None or experiment == "--help":
         for name, one in EXPERIMENTS.items():
-            typer.echo(f"{name:14}{one.shows}")
+            typer.echo(f"{name:15}{one.shows}")
         return
     if experiment not in EXPERIMENTS:
         near = difflib.get_close_matches(experiment, EXPERIMENTS, n=1)
@@ -147,7 +140,7 @@ def reproduce(
             f"NAME must be one of {', '.join(EXPERIMENTS)}, got {experiment}{hint}", err=True
         )
         raise typer.Exit(2)
-    _experiment(EXPERIMENTS[experiment]).main(context.args)
+    experiment_module(experiment).main(context.args)
 
 
 @app.command()
@@ -224,10 +217,13 @@ def compare(
             typer.echo(figure)
 
 
-def _experiment(one: Experiment) -> Any:
-    """Its module; exit code 1 where what it needs isn't installed."""
+def experiment_module(name: str) -> Any:
+    """Of one of :data:`EXPERIMENTS`; exit code 1 where what it needs isn't installed."""
+    one = EXPERIMENTS[name]
     try:
-        return importlib.import_module(one.module)
+        return importlib.import_module(
+            one.module or f"metriseg.experiments.{name.replace('-', '_')}"
+        )
     except ImportError as error:
         if not one.extra:
             raise

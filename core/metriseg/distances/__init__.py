@@ -6,4 +6,5 @@ lower envelope of parabolas along one axis after the other (Felzenszwalb & Hutte
 doi:10.4086/toc.2012.v008a019). All give the same numbers.
 """
 
+from metriseg.distances.boundaries import *
 from metriseg.distances.transforms import *

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from metriseg import validation
 from metriseg.models.inputs import check_images
 from metriseg.models.places import with_places
 
-Normalization = Literal["batch", "group"]
+Normalization = Literal["batch", "group", "none"]
 
 #: Groups of channels, where that many divide them: more of them see too little of a narrow stage.
 GROUPS = 4
@@ -46,7 +46,7 @@ class UNet(nn.Module):
         depth: how often the resolution is halved, >= 1.
         coordinates: whether the place along each axis, from -1 to 1, is appended to the channels.
         dimensions: 2 for images, 3 for volumes.
-        normalization: "batch", or "group" for groups of channels.
+        normalization: "batch", "group" for groups of channels, or "none", with biases instead.
 
     Shape:
         - images: ``(N, in_channels, H, W)`` or ``(N, in_channels, D, H, W)``, each axis at least
@@ -84,7 +84,7 @@ class UNet(nn.Module):
         self.depth = validation.whole_number("depth", depth, low=1)
         validation.flag("coordinates", coordinates)
         validation.one_of("dimensions", dimensions, tuple(_CONVOLUTION))
-        validation.one_of("normalization", normalization, ("batch", "group"))
+        validation.one_of("normalization", normalization, get_args(Normalization))
         self.coordinates, self.dimensions = bool(coordinates), dimensions
         convolution = _CONVOLUTION[dimensions]
         widths = [base * 2**k for k in range(self.depth + 1)]
@@ -126,13 +126,16 @@ def _stage(dimensions: int, before: int, after: int, normalization: Normalizatio
     """Two convolutions at one resolution."""
     layers: list[nn.Module] = []
     for channels in (before, after):
-        conv = _CONVOLUTION[dimensions](channels, after, 3, padding=1, bias=False)
+        bare = normalization == "none"
+        conv = _CONVOLUTION[dimensions](channels, after, 3, padding=1, bias=bare)
         nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
         layers += [conv, _norm(dimensions, after, normalization), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
 
 
 def _norm(dimensions: int, channels: int, normalization: Normalization) -> nn.Module:
+    if normalization == "none":
+        return nn.Identity()
     if normalization == "group":
         return nn.GroupNorm(math.gcd(GROUPS, channels), channels)
     return nn.BatchNorm2d(channels) if dimensions == 2 else nn.BatchNorm3d(channels)

@@ -24,6 +24,9 @@ def run(bench: Bench, plan: Plan, folder: Path) -> Record:
     for candidate in chosen_candidates(bench, plan.losses):
         settings = list(candidate.settings)
         tried = settings if plan.search else settings[:1]
+        folders = {network_folder(folder, candidate.key, name, 0) for name in settings}
+        if len(folders) < len(settings):
+            raise ValueError(f"settings of {candidate.key} must differ in letters and digits")
         for name in tried:
             _measure(bench, plan, candidate, name, 0, record, folder)
         best = chosen_setting(bench.columns, record.entries, candidate.key)

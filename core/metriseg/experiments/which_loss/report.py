@@ -25,7 +25,8 @@ def tables(results: Mapping[str, Any]) -> dict[str, str]:
     found = {"losses": _losses(columns, results["entries"], groups)}
     if any(one["classes"] for members in groups.values() for one in members):
         found["classes"] = _classes(columns, groups)
-    found["settings"] = _settings(columns, results["entries"], groups)
+    if settings := _settings(columns, results["entries"], groups):
+        found["settings"] = settings
     found["differences"] = "\n".join(differences(columns, groups))
     return found
 
@@ -94,7 +95,7 @@ def _settings(
                 for one in tried
             ]
             lines.append(f"| {tried[0]['words']} | {'; '.join(cells)} |")
-    return "\n".join(lines)
+    return "\n".join(lines) if len(lines) > 2 else ""
 
 
 def differences(columns: Mapping[str, int], groups: Mapping[str, Sequence[Entry]]) -> list[str]:
