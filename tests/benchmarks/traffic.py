@@ -151,7 +151,8 @@ def moved_by(name: str, args: Any, given: list[Tensor], made: list[Tensor]) -> i
         if not written:
             return total + sum(size_of(one) for one in made)
         whole = 0 if name.endswith("_") else 2 * size_of(table)
-        return total + touched + whole
+        # what is added to is read and written
+        return total + (touched if "add" in name else 0) + whole
     return sum(size_of(one) for one in given) + sum(size_of(one) for one in made)
 
 

@@ -40,7 +40,8 @@ def lovasz_jaccard(errors: Tensor, foreground: Tensor, weight: Tensor | None = N
     """
     if torch.compiler.is_compiling():
         # traced as one, and nothing to save by hand
-        slopes = _increments(errors.detach(), foreground, weight)[1]
+        slopes = torch.empty_like(errors)
+        _increments(errors.detach(), foreground, weight, slopes)
         return (slopes * errors).sum(-1)
     value: Tensor = _Extension.apply(errors, foreground, weight)
     return value
@@ -53,7 +54,7 @@ class _Extension(torch.autograd.Function):
     def forward(ctx: Any, errors: Tensor, foreground: Tensor, weight: Tensor | None) -> Tensor:
         groups, classes, pixels = errors.shape
         values = errors.new_empty(groups, classes)
-        slopes = torch.empty_like(errors) if errors.requires_grad else None
+        slopes = torch.empty_like(errors) if ctx.needs_input_grad[0] else None
         width = min(classes, max(1, SORTED_VALUES // max(pixels, 1)))
         height = max(1, SORTED_VALUES // max(pixels * classes, 1))
         if errors.device.type != "cpu" and errors.numel() <= SORTED_VALUES:
@@ -62,11 +63,8 @@ class _Extension(torch.autograd.Function):
             for first in range(0, classes, width):
                 rows = slice(group, group + height), slice(first, first + width)
                 masses = None if weight is None else weight[rows[0]]
-                values[rows], found = _increments(
-                    errors[rows], foreground[rows], masses, wanted=slopes is not None
-                )
-                if slopes is not None:
-                    slopes[rows] = found
+                place = None if slopes is None else slopes[rows]
+                values[rows] = _increments(errors[rows], foreground[rows], masses, place)
         ctx.save_for_backward(slopes)
         return values
 
@@ -78,9 +76,9 @@ class _Extension(torch.autograd.Function):
 
 @torch.no_grad()
 def _increments(
-    errors: Tensor, foreground: Tensor, weight: Tensor | None, *, wanted: bool = True
-) -> tuple[Tensor, Tensor]:
-    """The values ``(G, C)``, and J_i - J_(i-1) of every pixel, where the pixel is (if wanted).
+    errors: Tensor, foreground: Tensor, weight: Tensor | None, slopes: Tensor | None
+) -> Tensor:
+    """The values ``(G, C)``; into ``slopes`` goes J_i - J_(i-1) of every pixel, at its place.
 
     The increments in closed form: differences of nearly equal numbers would keep few digits. A
     pixel of the truth takes its mass w out of an intersection over a union U that stays, any
@@ -107,6 +105,6 @@ def _increments(
         # without truth, the first pixel that counts makes J leap from 0 to 1
         share = torch.where(own | (before == 0), 1.0, (total - found).clamp(min=0) / before)
         share = share * (mass / torch.where(union == 0, 1.0, union))
-    values = (share * ordered).sum(-1)
-    slopes = torch.empty_like(errors).scatter_(-1, order, share) if wanted else share
-    return values, slopes
+    if slopes is not None:
+        slopes.scatter_(-1, order, share)
+    return (share * ordered).sum(-1)
