@@ -1,5 +1,7 @@
 # make demo                        train MMSegmentation's own trainer with a loss of ours, see it learn
 # make demo FRAMEWORK=monai        the same in MONAI; FRAMEWORK=detectron2 in Detectron2
+# make demo DATA=camvid            real images of $METRISEG_DATA: streets in MMSegmentation;
+#                                  DATA=hippocampus in MONAI, DATA=nuclei in Detectron2
 # make test                        everything that must hold
 # make test-slow                   what takes long: more of the zoos and scripts, trained
 # make test-compile                every loss through torch.compile at the size of an image: an hour
@@ -8,12 +10,17 @@
 # make docs                        the documentation, into site/
 # make readme                      the README's table of losses, from the catalogue
 # make tables                      the tables of the frameworks' pages, asked of both sides
+# make reproductions               the tables of what was measured, from docs/reproductions
 # make lint | make clean
 #
 # Each creates .venv and installs what it needs, once. PYTHON names the interpreter to start from.
 
 PYTHON ?= python3
-FRAMEWORK ?= mmseg
+DATA ?= digits
+FRAMEWORK_OF_camvid := mmseg
+FRAMEWORK_OF_hippocampus := monai
+FRAMEWORK_OF_nuclei := detectron2
+FRAMEWORK ?= $(or $(FRAMEWORK_OF_$(DATA)),mmseg)
 CASES ?= 20000
 SEED ?=
 FRAMEWORKS := mmseg monai detectron2
@@ -37,11 +44,11 @@ QUIET_MKDOCS := NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true
 # so small networks gain nothing from threads, and on a busy machine these wait for each other
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-slow test-compile fuzz lint docs readme tables clean
+.PHONY: demo test test-slow test-compile fuzz lint docs readme tables reproductions clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.demo-$(FRAMEWORK) $(if $(filter detectron2,$(FRAMEWORK)),.venv/.detectron2)
-	@$(BIN)/python -m metriseg_$(FRAMEWORK).demo
+	@$(BIN)/python -m metriseg_$(FRAMEWORK).demo --data $(DATA)
 
 test: lint
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
@@ -74,6 +81,9 @@ tables: .venv/.test .venv/.detectron2
 ifneq ($(DETECTRON2_WHEEL),)
 	@$(BIN)/python docs/detectron2_tables.py 2>/dev/null
 endif
+
+reproductions: .venv/.test
+	@$(BIN)/python docs/reproductions.py
 
 clean:
 	rm -rf .venv work_dirs demo build dist site

@@ -75,14 +75,33 @@ def _partitions(*kinds: Kind) -> tuple[_Part, ...]:
     return tuple(_partition(kind, f"partition_{kind}") for kind in kinds)
 
 
-def _average_precision(name: str, folder: str) -> DatasetEvaluator:
-    # converted anew: a data set may have changed under its name
-    return COCOEvaluator(name, output_dir=folder, allow_cached_coco=False)
+def coco_evaluator(
+    dataset_name: str, output_dir: str, tasks: Sequence[str] | None = None
+) -> DatasetEvaluator:
+    """COCO's average precision, by the truth as it is now.
+
+    Detectron2 writes the truth of a data set that has no ``json_file`` to a folder and notes the
+    file as the data set's own: another evaluator would then read it, whether the data set has
+    changed or the folder is gone.
+
+    Args:
+        dataset_name: in Detectron2's catalogue.
+        output_dir: where truth and predictions are written.
+        tasks: of "bbox" and "segm"; None for what the predictions have.
+    """
+    metadata = MetadataCatalog.get(dataset_name)
+    has_file = hasattr(metadata, "json_file")
+    chosen = None if tasks is None else tuple(tasks)
+    try:
+        return COCOEvaluator(dataset_name, chosen, output_dir=output_dir, allow_cached_coco=False)
+    finally:
+        if not has_file:
+            vars(metadata).pop("json_file", None)
 
 
 _BOX_PRECISION = _Part(
     "COCO's average precision",
-    _average_precision,
+    coco_evaluator,
     ("annotations", "image_id", "height", "width"),
     ("thing_classes",),
 )

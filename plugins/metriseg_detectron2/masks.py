@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import DatasetCatalog
 from detectron2.data.detection_utils import read_image
-from detectron2.evaluation import COCOEvaluator, inference_on_dataset
+from detectron2.evaluation import inference_on_dataset
 from detectron2.utils.env import seed_all_rng
 from torch import Tensor, nn
 
@@ -33,7 +33,9 @@ from metriseg.experiments.tables import progress
 from metriseg.experiments.which_loss import Candidate, Plan, Score, Shown
 from metriseg.viz import COLORS
 from metriseg_detectron2.datasets import register_nuclei
+from metriseg_detectron2.evaluation import coco_evaluator
 from metriseg_detectron2.evaluator import GivenBoxes, MaskIoUEvaluator, true_instances
+from metriseg_detectron2.solver import shortened
 from metriseg_detectron2.train_net import Trainer, read_config
 
 CONFIG = "detectron2/nuclei_mask-rcnn_dice.yaml"
@@ -147,13 +149,15 @@ class Masks:
             "overrides": [str(one) for one in overrides],
         }
 
-    def train(self, loss: Any, *, seed: int, steps: int, folder: Path) -> None:
-        """Go on from the network in the folder that all losses share, trained where it isn't there.
-
-        The time of the first loss is that of the common network, too.
-        """
+    def prepare(self, *, seed: int, folder: Path) -> None:
+        """Train the network that all losses go on from, unless it is there."""
         with _quiet():
-            common = self._common(seed, folder.parents[2] / f"start{self.start}_seed{seed}.pth")
+            self._common(seed, folder)
+
+    def train(self, loss: Any, *, seed: int, steps: int, folder: Path) -> None:
+        """Go on from the network that all losses share, trained where it isn't there."""
+        with _quiet():
+            common = self._common(seed, folder.parents[2])
             cfg = self._config(steps, "MODEL.ROI_MASK_HEAD.LOSSES", loss)
             seed_all_rng(seed)
             trainer = _Quiet(cfg)
@@ -161,7 +165,8 @@ class Masks:
             trainer.train()
             _save(trainer.model, folder / WEIGHTS)
 
-    def _common(self, seed: int, path: Path) -> dict[str, Tensor]:
+    def _common(self, seed: int, folder: Path) -> dict[str, Tensor]:
+        path = folder / f"start{self.start}_seed{seed}.pth"
         if not path.is_file():
             progress(
                 f"the network of seed {seed} that all losses go on from: {self.start} iterations"
@@ -175,9 +180,7 @@ class Masks:
 
     def _config(self, steps: int, *overrides: Any) -> CfgNode:
         register_nuclei("train")
-        given = ["DATASETS.TEST", (), "SOLVER.MAX_ITER", steps]
-        given += ["SOLVER.STEPS", tuple(sorted({steps * 4 // 5, steps * 19 // 20} - {0}))]
-        given += ["SOLVER.WARMUP_ITERS", min(50, steps // 4)]
+        given = ["DATASETS.TEST", (), *shortened(steps)]
         return read_config(str(config_path(CONFIG)), [*given, *self.overrides, *overrides])
 
     def score(self, folder: Path, data: Path | None) -> Score:
@@ -186,12 +189,8 @@ class Masks:
         with _quiet(), tempfile.TemporaryDirectory() as draft:
             cfg, model = self._trained(folder)
             loader = Trainer.build_test_loader(cfg, name)
-            evaluator = COCOEvaluator(
-                name, ("bbox", "segm"), False, output_dir=draft, allow_cached_coco=False
-            )
+            evaluator = coco_evaluator(name, draft, ("bbox", "segm"))
             found = inference_on_dataset(model, loader, evaluator)
-            # the truth that the evaluator has written goes with the folder
-            vars(MetadataCatalog.get(name)).pop("json_file", None)
             told = GivenBoxes(model, [name]).eval()
             together, alone = MaskIoUEvaluator(name), MaskIoUEvaluator(name)
             images = []

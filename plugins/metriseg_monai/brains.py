@@ -231,6 +231,9 @@ class Hippocampus:
         self._train_data: tuple[Sequence[str], Any] | None = None
         self._scored_data: dict[Path | None, Any] = {}
 
+    def prepare(self, *, seed: int, folder: Path) -> None:
+        """Nothing: every training starts from its seed."""
+
     def train(self, loss: Any, *, seed: int, steps: int, folder: Path) -> None:
         """Epochs of the bundle, and its checkpoint ``last.pt``.
 

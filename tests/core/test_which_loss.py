@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 
 import metriseg
 from metriseg.experiments.records import read
-from metriseg.experiments.which_loss import Bench, Candidate, Plan, Score, Shown, main
+from metriseg.experiments.which_loss import Bench, Candidate, Plan, Score, Shown, comparison, main
 from metriseg.experiments.which_loss.report import by_loss, tables
 
 SIDE = 8
@@ -49,11 +50,18 @@ class Squares:
 
     def __init__(self) -> None:
         self.trained = 0
+        self.prepared: list[tuple[int, Path]] = []
+        self.clock = 0.0
+
+    def prepare(self, *, seed: int, folder: Path) -> None:
+        self.prepared.append((seed, folder))
+        self.clock += 100
 
     def train(self, loss: Any, *, seed: int, steps: int, folder: Path) -> None:
         if loss is None:
             raise FloatingPointError("diverged")
         self.trained += 1
+        self.clock += 7
         torch.manual_seed(seed)
         network = torch.nn.Conv2d(1, 2, 1)
         optimizer = torch.optim.Adam(network.parameters(), 0.1)
@@ -117,6 +125,19 @@ def test_settings_are_chosen_and_runs_go_on(
     assert "| broken | diverged |" in printed
     assert (tmp_path / "differences.png").stat().st_size > 1000
     assert row in (tmp_path / "report.md").read_text()
+
+
+def test_what_is_shared_is_no_time_of_a_loss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before each training, in the folder of the networks; not again for what is in the record."""
+    bench = Squares()
+    monkeypatch.setattr(comparison, "time", SimpleNamespace(perf_counter=lambda: bench.clock))
+    for _ in range(2):
+        main(bench, "Squares.", ["--output", str(tmp_path), "--seeds", "2"])
+    assert bench.prepared == [(seed, tmp_path / "networks") for seed in (0, 1, 0, 1)]
+    entries = read(tmp_path / "results.json")["entries"]
+    assert [one["seconds"] for one in entries] == [7.0] * 4
 
 
 def test_other_images_are_scored_without_training(

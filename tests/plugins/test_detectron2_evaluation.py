@@ -1,5 +1,7 @@
 """The digits in Detectron2's format, and the IoU of masks."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ pytest.importorskip("detectron2", reason="Detectron2 is installed by its own ins
 
 import torch
 from detectron2.data import DatasetCatalog, DatasetMapper, MetadataCatalog
+from detectron2.data.datasets import convert_to_coco_json
 from detectron2.modeling import build_model
 from detectron2.structures import Boxes, Instances
 from pycocotools import mask as rle
@@ -15,6 +18,7 @@ from metriseg.configuration import config_path
 from metriseg.data.digits import load_digits, scenes
 from metriseg_detectron2 import GivenBoxes, MaskIoUEvaluator
 from metriseg_detectron2.datasets import SCENES, register_digits
+from metriseg_detectron2.evaluation import coco_evaluator
 from metriseg_detectron2.train_net import read_config
 
 SIDE = 8
@@ -75,6 +79,46 @@ def test_the_best_mask_of_each_true_instance_counts(two_squares, masks, expected
     assert evaluator.evaluate() == {"mask": {"mIoU": pytest.approx(expected)}}
     evaluator.reset()
     assert evaluator.evaluate() == {"mask": {"mIoU": 0.0}}
+
+
+def mask_precision(name, folder, *masks):
+    """COCO's AP of certain masks of the categories 0, 1 …"""
+    evaluator = coco_evaluator(name, str(folder), ["segm"])
+    evaluator.reset()
+    (output,) = predicted(*masks)
+    output["instances"].pred_boxes = Boxes(torch.zeros(len(masks), 4))
+    output["instances"].scores = torch.ones(len(masks))
+    output["instances"].pred_classes = torch.arange(len(masks))
+    evaluator.process([{"file_name": "one.png", "image_id": 1}], [output])
+    return evaluator.evaluate()["segm"]["AP"]
+
+
+def test_average_precision_is_by_the_truth_as_it_is(two_squares, tmp_path):
+    """Where the folder of the first evaluator is gone; and where an object is another.
+
+    Of two categories one mask is right, and then none.
+    """
+    metadata = MetadataCatalog.get(two_squares).set(thing_classes=["a", "b", "c"])
+    masks = (square(0, 0, 4, 4), square(0, 0, 2, 2))
+    assert mask_precision(two_squares, tmp_path / "first", *masks) == pytest.approx(50)
+    shutil.rmtree(tmp_path / "first")
+    assert mask_precision(two_squares, tmp_path / "other", *masks) == pytest.approx(50)
+    DatasetCatalog.get(two_squares)[0]["annotations"][0].update(
+        bbox=[5.0, 0.0, 8.0, 2.0], segmentation=rle.encode(np.asfortranarray(square(5, 0, 8, 2)))
+    )
+    assert mask_precision(two_squares, tmp_path / "other", *masks) == pytest.approx(0)
+    assert not hasattr(metadata, "json_file")
+
+
+def test_a_data_sets_own_annotations_stay_its_truth(two_squares, tmp_path):
+    masks = (square(0, 0, 4, 4), square(4, 4, 8, 8))
+    metadata = MetadataCatalog.get(two_squares).set(thing_classes=["a", "b", "c"])
+    own = tmp_path / "own.json"
+    convert_to_coco_json(two_squares, str(own))
+    metadata.json_file = str(own)
+    DatasetCatalog.get(two_squares)[0]["annotations"].clear()
+    assert mask_precision(two_squares, tmp_path / "folder", *masks) == pytest.approx(100)
+    assert metadata.json_file == str(own)
 
 
 @pytest.fixture

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -19,11 +16,6 @@ from metriseg_detectron2.convention import Seen
 from metriseg_detectron2.loss_modules import LossModules
 from metriseg_detectron2.masks import CANDIDATES, Masks
 
-DATA = os.environ.get("METRISEG_DATA")
-needs_data = pytest.mark.skipif(
-    not (DATA and (Path(DATA) / "nuclei").is_dir()),
-    reason="needs the images in $METRISEG_DATA/nuclei",
-)
 #: Small images, few boxes.
 TINY = (
     *("INPUT.CROP.SIZE", [64, 64], "INPUT.MIN_SIZE_TRAIN", (64,), "INPUT.MIN_SIZE_TEST", 96),
@@ -61,33 +53,23 @@ def test_keys_and_settings_are_told_apart():
     assert set(Masks.short.losses) <= set(keys)
 
 
-@pytest.fixture
-def few(tmp_path, monkeypatch):
-    """The first images of the real data, as training and validation images, and as new ones."""
-    source = Path(str(DATA)) / "nuclei" / "val"
-    for place, numbers in (
-        ("nuclei/train", slice(0, 3)),
-        ("nuclei/val", slice(3, 5)),
-        ("fresh", slice(5, 6)),
-    ):
-        for kind in ("images", "instances"):
-            (tmp_path / place / kind).mkdir(parents=True)
-            for picture in sorted((source / kind).iterdir())[numbers]:
-                (tmp_path / place / kind / picture.name).write_bytes(picture.read_bytes())
-    monkeypatch.setenv("METRISEG_DATA", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@needs_data
 @pytest.mark.training
-def test_losses_are_compared_and_the_comparison_goes_on(few, capsys):
+def test_losses_are_compared_and_the_comparison_goes_on(few_nuclei, capsys):
     """Two iterations with two losses; then nothing is trained again, and new images are scored."""
     bench: Bench = Masks(start=2, overrides=TINY)
-    given = ["--output", str(few / "out"), "--steps", "2", "--loss", "stock", "--loss", "dice_ce"]
+    given = [
+        "--output",
+        str(few_nuclei / "out"),
+        "--steps",
+        "2",
+        "--loss",
+        "stock",
+        "--loss",
+        "dice_ce",
+    ]
     main(bench, "Masks.", given)
     printed = capsys.readouterr().out
-    results = read(few / "out" / "results.json")
+    results = read(few_nuclei / "out" / "results.json")
     stock, dice = results["entries"]
     assert [stock["loss"], dice["loss"]] == ["stock", "dice_ce"]
     for one in (stock, dice):
@@ -96,24 +78,25 @@ def test_losses_are_compared_and_the_comparison_goes_on(few, capsys):
         assert len(one["images"]) == 2
         assert all(0 <= iou <= 1 for iou in one["images"])
     assert "| stock | weight 1 |" in printed
-    assert (few / "out" / "differences.png").stat().st_size > 1000
+    assert (few_nuclei / "out" / "differences.png").stat().st_size > 1000
 
-    trained = {path: path.stat().st_mtime_ns for path in (few / "out").glob("**/*.pth")}
+    trained = {path: path.stat().st_mtime_ns for path in (few_nuclei / "out").glob("**/*.pth")}
     assert len(trained) == 3
-    main(bench, "Masks.", [*given, "--evaluate", str(few / "fresh")])
-    assert {path: path.stat().st_mtime_ns for path in (few / "out").glob("**/*.pth")} == trained
-    fresh = read(few / "out" / "evaluated_fresh.json")
+    main(bench, "Masks.", [*given, "--evaluate", str(few_nuclei / "fresh")])
+    assert {
+        path: path.stat().st_mtime_ns for path in (few_nuclei / "out").glob("**/*.pth")
+    } == trained
+    fresh = read(few_nuclei / "out" / "evaluated_fresh.json")
     assert [len(one["images"]) for one in fresh["entries"]] == [1, 1]
     assert fresh["entries"][0]["values"] != stock["values"]
 
 
-@needs_data
 @pytest.mark.training
-def test_the_same_seed_gives_the_same_network(few):
+def test_the_same_seed_gives_the_same_network(few_nuclei):
     bench = Masks(start=2, overrides=TINY)
     networks = []
     for run in ("first", "second"):
-        folder = few / run / "networks" / "dice" / "weight-1" / "seed0"
+        folder = few_nuclei / run / "networks" / "dice" / "weight-1" / "seed0"
         folder.mkdir(parents=True)
         bench.train([{"NAME": "DiceLoss"}], seed=0, steps=2, folder=folder)
         networks.append(torch.load(folder / "network.pth", weights_only=True))
@@ -128,11 +111,10 @@ def test_the_same_seed_gives_the_same_network(few):
         assert all(torch.equal(first[name], other[name]) for name in first)
 
 
-@needs_data
 @pytest.mark.training
-def test_nuclei_are_shown_in_the_colours_of_their_numbers(few):
+def test_nuclei_are_shown_in_the_colours_of_their_numbers(few_nuclei):
     bench = Masks(start=1, overrides=TINY)
-    folder = few / "out" / "networks" / "stock" / "weight-1" / "seed0"
+    folder = few_nuclei / "out" / "networks" / "stock" / "weight-1" / "seed0"
     folder.mkdir(parents=True)
     bench.train([], seed=0, steps=1, folder=folder)
     (shown,) = bench.show(folder, None, [1])
@@ -142,10 +124,25 @@ def test_nuclei_are_shown_in_the_colours_of_their_numbers(few):
     assert shown.prediction.max() < len(bench.palette)
 
 
-@needs_data
-def test_a_folder_without_images_is_refused(few, capsys):
+def test_a_folder_without_images_is_refused(few_nuclei, capsys):
     bench = Masks(start=1, overrides=TINY)
-    given = ["--output", str(few / "out"), "--steps", "1", "--loss", "stock"]
+    given = ["--output", str(few_nuclei / "out"), "--steps", "1", "--loss", "stock"]
     with pytest.raises(SystemExit):
-        main(bench, "Masks.", [*given, "--evaluate", str(few / "nowhere")])
+        main(bench, "Masks.", [*given, "--evaluate", str(few_nuclei / "nowhere")])
     assert "no images (.png)" in capsys.readouterr().err
+
+
+@pytest.mark.training
+def test_the_common_start_is_made_once_and_before(few_nuclei):
+    """In the folder in which the trainings look for it."""
+    bench = Masks(start=1, overrides=TINY)
+    folder = few_nuclei / "networks"
+    for _ in range(2):
+        bench.prepare(seed=3, folder=folder)
+        (start,) = folder.iterdir()
+        made = start.stat().st_mtime_ns
+    place = folder / "stock" / "weight-1" / "seed3"
+    place.mkdir(parents=True)
+    bench.train([], seed=3, steps=1, folder=place)
+    assert start.stat().st_mtime_ns == made
+    assert [path.name for path in folder.glob("*.pth")] == ["start1_seed3.pth"]

@@ -1,6 +1,7 @@
 """The shipped configs train: under Detectron2's untouched scripts, under ours, and in the demo."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -15,7 +16,6 @@ import torch
 from metriseg.configuration import config_path
 
 YAML = config_path("detectron2/mnist_mask-rcnn_power-jaccard.yaml")
-LAZY = config_path("detectron2/mnist_mask-rcnn_power-jaccard.py")
 CHECKOUT = Path.home() / ".cache/metriseg/detectron2"
 
 pytestmark = pytest.mark.training
@@ -103,12 +103,15 @@ def test_detectron2s_script_trains_our_yaml(name, overrides, tmp_path):
 
 
 @pytest.mark.slow
-def test_detectron2s_lazy_script_trains_our_config(tmp_path):
+@pytest.mark.parametrize("name", ["mnist_mask-rcnn_power-jaccard", "nuclei_mask-rcnn_dice"])
+def test_detectron2s_lazy_script_trains_our_config(name, tmp_path, request):
     """And what it dumps of the config, at its end, builds the same model with the same weights."""
-    lazy = script("lazyconfig_train_net.py")
+    if name.startswith("nuclei"):
+        request.getfixturevalue("few_nuclei")
+    lazy, config = script("lazyconfig_train_net.py"), config_path(f"detectron2/{name}.py")
     short = ["train.max_iter=2", "train.eval_period=2", "dataloader.train.total_batch_size=2"]
-    run(tmp_path, lazy, "--config-file", LAZY, *short)
-    assert 0 < logged(tmp_path)["loss_mask"] < 1
+    run(tmp_path, lazy, "--config-file", config, *short)
+    assert 0 < logged(tmp_path)["total_loss"] < math.inf
     (output,) = tmp_path.glob("work_dirs/*/config.yaml")
     weights = f"train.init_checkpoint={output.with_name('model_final.pth')}"
     printed = run(tmp_path, lazy, "--config-file", output, "--eval-only", weights)

@@ -73,6 +73,9 @@ class Streets:
             "learning rate": training.LEARNING_RATE,
         }
 
+    def prepare(self, *, seed: int, folder: Path) -> None:
+        """Nothing: every training starts from its seed."""
+
     def train(self, loss: Setting, *, seed: int, steps: int, folder: Path) -> None:
         """Train with a loss of the candidates."""
         weight = median_frequency_weights(self.train_labels, len(self.classes))

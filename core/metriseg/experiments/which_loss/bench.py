@@ -85,6 +85,19 @@ class Bench(Protocol):
     palette: Sequence[Sequence[int]]
     settings: Mapping[str, Any]
 
+    def prepare(self, *, seed: int, folder: Path) -> None:
+        """Make what the trainings with a seed share, before their time is taken.
+
+        It is called before each of them, so that it finds what is there already.
+
+        Args:
+            seed: of the trainings.
+            folder: for it; the networks are left in ``<loss>/<setting>/<seed>`` below.
+
+        Raises:
+            FloatingPointError: where a training diverges.
+        """
+
     def train(self, loss: Any, *, seed: int, steps: int, folder: Path) -> None:
         """Train a network with a loss, and leave it in a folder.
 

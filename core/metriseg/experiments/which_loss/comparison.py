@@ -13,6 +13,9 @@ from metriseg.experiments.records import Record
 from metriseg.experiments.tables import progress
 from metriseg.experiments.which_loss.bench import Bench, Candidate, Plan
 
+#: The folder that all networks of a comparison are in.
+NETWORKS = "networks"
+
 
 def run(bench: Bench, plan: Plan, folder: Path) -> Record:
     """Train what isn't in the folder's record yet.
@@ -69,7 +72,7 @@ def chosen_setting(
 def network_folder(folder: Path, loss: str, setting: str, seed: int) -> Path:
     """Where a network is left."""
     words = re.sub(r"[^A-Za-z0-9.]+", "-", setting).strip("-") or "default"
-    return folder / "networks" / loss / words / f"seed{seed}"
+    return folder / NETWORKS / loss / words / f"seed{seed}"
 
 
 def _measure(
@@ -86,10 +89,11 @@ def _measure(
         return
     place = network_folder(folder, candidate.key, setting, seed)
     place.mkdir(parents=True, exist_ok=True)
-    start = time.perf_counter()
     entry = {"loss": candidate.key, "words": candidate.words, "setting": setting, "seed": seed}
     try:
         loss = candidate.settings[setting]
+        bench.prepare(seed=seed, folder=folder / NETWORKS)
+        start = time.perf_counter()
         bench.train(loss, seed=seed, steps=plan.steps, folder=place)
     except FloatingPointError:
         record.add({**entry, "seconds": None, "values": None, "classes": {}, "images": []})
