@@ -407,6 +407,8 @@ def _write_gradient(
 ) -> None:
     """The gradient of a tile, into its place (in a function: what it needs dies with it)."""
     z, t, w = tile
+    if on_logs is not None and w is not None:
+        on_logs = torch.where(w > 0, on_logs, 0.0)
     # tensors are written over, unless derivatives of the gradient are wanted
     kept = torch.is_grad_enabled() or torch.compiler.is_compiling()
     if on_logs is not None and not asked.predicted:
@@ -453,13 +455,13 @@ def _slope_against_p(
     hard = not t.is_floating_point()
     for k, q in enumerate(asked.predicted):
         factor = grad_predicted[k].unsqueeze(2)
-        if hard and w is not None:
-            factor = factor * w
+        # (n, C, 1), or with the pixels' weights already (n, C, s)
+        factor = factor * w if hard and w is not None else factor
         one = factor if q == 1.0 else _derivative(p, q, factor, given)
-        if slope is None:
-            slope = one.expand_as(p).clone() if q == 1.0 and w is None else one
-        else:
+        if slope is not None:
             slope = slope + one
+        else:
+            slope = one if one.shape == p.shape else one.expand_as(p).clone()
     assert slope is not None
     if hard:
         p_true = p.gather(1, t) if asked.overlap != (1.0,) else p
@@ -562,9 +564,10 @@ def _tiles(
     """
     z_flat, t_flat, w_flat = _flat(logits, target, weight)
     images, classes, pixels = z_flat.shape
-    budget = tile_values(logits.device) // classes
     if torch.compiler.is_compiling():
         budget = max(images * pixels, 1)
+    else:
+        budget = tile_values(logits.device) // classes
     width = max(1, min(pixels, budget))
     height = max(1, budget // max(pixels, 1))
     for image in range(0, images, height):

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import sys
 import warnings
 import weakref
 from collections import Counter
@@ -305,6 +306,7 @@ def main() -> None:
     text = table()
     print(text)
     if given.page is not None:
+        sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "docs"))
         from page_tables import with_table
 
         page = given.page.read_text(encoding="utf-8")
