@@ -190,12 +190,12 @@ class Batch:
             ValueError: for soft labels, and for one-hot ones that aren't exclusive (checked on the
                 CPU, and on a GPU under :func:`~metriseg.debug`).
         """
-        return self._once("labels", self._labels)
+        return self.once("labels", self._labels)
 
     @property
     def masks(self) -> Tensor:
         """``(N, C, *S)`` bool: where the target exceeds one half; nowhere where ignored."""
-        return self._once("masks", self._masks)
+        return self.once("masks", self._masks)
 
     @property
     def dense_target(self) -> Tensor:
@@ -205,27 +205,27 @@ class Batch:
         """
         if not self.has_labels:
             return self.target
-        return self._once("dense_target", lambda: self.masks.to(self.logits.dtype))
+        return self.once("dense_target", lambda: self.masks.to(self.logits.dtype))
 
     @property
     def masked_logits(self) -> Tensor:
         """The logits with a finite number at every pixel that doesn't count."""
-        return self._once("masked_logits", self._masked_logits)
+        return self.once("masked_logits", self._masked_logits)
 
     @property
     def probabilities(self) -> Tensor:
         """``(N, C, *S)``."""
-        return self._once("probabilities", self._probabilities)
+        return self.once("probabilities", self._probabilities)
 
     @property
     def log_probabilities(self) -> Tensor:
         """``(N, C, *S)``: ln p, never by way of p unless p is what was given."""
-        return self._once("log_probabilities", self._log_probabilities)
+        return self.once("log_probabilities", self._log_probabilities)
 
     @property
     def log_complements(self) -> Tensor:
         """``(N, C, *S)``: ln(1 - p), for classes that are yes-or-no questions."""
-        return self._once("log_complements", self._log_complements)
+        return self.once("log_complements", self._log_complements)
 
     @property
     def embedding(self) -> Tensor:
@@ -305,7 +305,7 @@ class Batch:
             )
         return values.long()
 
-    def _once(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
+    def once(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
         """What several losses over one batch need is computed once.
 
         (functools.cached_property takes a lock, which torch.compile can't trace.)

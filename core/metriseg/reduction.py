@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
 from metriseg.batch import Batch
 from metriseg.options import Classes, Reduction
+from metriseg.statistics import sums_by_label
 
 
 def pixel_mass(batch: Batch) -> Tensor:
@@ -21,16 +25,30 @@ def counted_classes(batch: Batch, classes: Classes, *, per_image: bool) -> Tenso
 
     What region losses tell from their statistics, for tables made of anything else.
     """
-    target, valid = batch.dense_target.flatten(2), batch.valid
+    valid = batch.valid
+    groups, classes_of = batch.logits.shape[:2]
     if valid is None:
-        counted = target.new_ones(target.shape[:2], dtype=torch.bool)
-        counted = counted & (target.shape[2] > 0)
+        counted = batch.logits.new_full((groups, classes_of), batch.logits[0, 0].numel() > 0)
+        counted = counted.bool()
     else:
-        target = torch.where(valid.flatten(1).unsqueeze(1), target, 0.0)
-        counted = valid.flatten(1).any(1, keepdim=True).expand(target.shape[:2])
+        counted = valid.flatten(1).any(1, keepdim=True).expand(groups, classes_of)
     if classes == "present":
-        counted = counted & (target > 0).any(2)
+        counted = counted & _present(batch)
     return counted if per_image else counted.any(0, keepdim=True)
+
+
+def _present(batch: Batch) -> Tensor:
+    """``(N, C)`` bool: whether a pixel that counts has some of the class."""
+    if batch.has_labels:
+        labels = batch.target.flatten(1).unsqueeze(1)
+        mass = torch.ones_like(labels, dtype=batch.logits.dtype)
+        if batch.valid is not None:
+            mass = batch.valid.flatten(1).unsqueeze(1).to(mass.dtype)
+        return sums_by_label(mass, labels, batch.num_classes) > 0
+    target = batch.target.flatten(2)
+    if batch.valid is not None:
+        target = torch.where(batch.valid.flatten(1).unsqueeze(1), target, 0.0)
+    return (target > 0).any(2)
 
 
 def reduce_pixels(
@@ -87,6 +105,12 @@ def connected(value: Tensor, loss: nn.Module) -> Tensor:
     for parameter in loss.parameters():
         value = value + nothing_of(parameter)
     return value
+
+
+def total_of(parts: Iterable[Tensor], logits: Tensor) -> Tensor:
+    """The sum of some values; of none 0, connected to the logits (a gradient of zeros costs)."""
+    values = list(parts)
+    return functools.reduce(torch.add, values) if values else nothing_of(logits)
 
 
 def nothing_of(tensor: Tensor) -> Tensor:

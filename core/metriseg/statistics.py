@@ -17,18 +17,45 @@ from torch import Tensor
 from metriseg.batch import Activation, Batch, exact_backward, full_precision
 from metriseg.options import Overlap
 
-__all__ = ["RegionStatistics", "region_statistics"]
+aten = torch.ops.aten
 
-#: Values of logits that one step of the pass holds at once: few enough to save memory, enough for
-#: every step to keep all threads busy.
+__all__ = ["RegionStatistics", "label_log_probabilities", "region_statistics"]
+
+#: Values of logits that one step of the pass holds at once, where memory is all that they cost.
 TILE_VALUES = 1 << 23
+#: The same for every thread of a CPU: few enough that its caches hold what a step makes of them.
+CACHED_VALUES = 1 << 17
 
 #: Below this base the derivative of a power smaller than 1 stops growing.
 GUARDED_BASE = 1e-6
+#: The least probability that a gradient is divided by and multiplied with again.
+SMALL = 1e-30
 
 
 #: Logits (n, C, s), target (n, C or 1, s) and weight (n, 1, s) of some images and pixels.
 Tile = tuple[Tensor, Tensor, Tensor | None]
+
+
+class _Asked(NamedTuple):
+    """What a pass over the logits is for.
+
+    Attributes:
+        overlap: powers of p that are summed where the target is.
+        predicted: powers of p that are summed everywhere.
+        target: powers of the target that are summed.
+        activation: what makes p.
+        errors: whether the differences are summed too.
+        least: whether the overlap is the minimum.
+        logs: whether ln p at every pixel's label is wanted.
+    """
+
+    overlap: tuple[float, ...]
+    predicted: tuple[float, ...]
+    target: tuple[float, ...]
+    activation: Activation
+    errors: bool
+    least: bool
+    logs: bool
 
 
 class RegionStatistics(NamedTuple):
@@ -106,9 +133,11 @@ def region_statistics(
     batch: Batch,
     moments: Collection[float] = (1.0,),
     *,
+    overlap_moments: Collection[float] | None = None,
     per_image: bool = True,
     errors: bool = False,
     overlap: Overlap = "product",
+    label_logs: bool = False,
 ) -> RegionStatistics:
     """The sums of powers of probability and target that region losses are made of.
 
@@ -117,11 +146,15 @@ def region_statistics(
 
     Args:
         batch: prediction and truth.
-        moments: the exponents q > 0 for which the sums are wanted.
+        moments: the exponents q > 0 for which the sums are wanted. Of the target the sums for 1 are
+            always there.
+        overlap_moments: those of ``overlap``; None for the same ones.
         per_image: a group an image (``G = N``) or one group for the batch (``G = 1``).
         errors: whether ``missed``, ``claimed`` and ``rejected`` are wanted; moment 1 must be.
         overlap: "product", p t, or "minimum", min(p, t), which is p t of hard labels; for the
             moment 1 alone.
+        label_logs: whether the pass takes :func:`label_log_probabilities` along, which then cost
+            next to nothing.
 
     Returns:
         Statistics with a gradient to the logits through ``overlap``, ``predicted`` and the errors.
@@ -133,159 +166,226 @@ def region_statistics(
     >>> s.overlap[1.0], s.predicted[1.0], s.target[1.0]
     (tensor([[0.9000, 0.8000]]), tensor([[1.1000, 0.9000]]), tensor([[1., 1.]]))
     """
-    powers = tuple(sorted(float(q) for q in moments))
-    if not powers or powers[0] <= 0:
-        raise ValueError(f"moments must be exponents above zero, got {tuple(moments)}")
-    if errors and 1.0 not in powers:
+    powers = _exponents("moments", moments)
+    shared = powers if overlap_moments is None else _exponents("overlap_moments", overlap_moments)
+    if errors and not (1.0 in powers and 1.0 in shared):
         raise ValueError(f"moments must have 1 among them with errors=True, got {tuple(moments)}")
-    if overlap == "minimum" and powers != (1.0,):
+    if overlap == "minimum" and (powers != (1.0,) or shared != powers):
         raise ValueError(f"moments must be (1,) with overlap='minimum', got {tuple(moments)}")
-    least = overlap == "minimum" and not batch.has_labels
-    with full_precision(batch.logits):
-        sums = _RegionSums.apply(
-            batch.logits, batch.target, batch.weight, powers, batch.activation, errors, least
-        )
-    common, predicted, target, count, *differences = sums
+    asked = _Asked(
+        overlap=shared,
+        predicted=powers,
+        target=tuple(sorted({1.0, *powers})),
+        activation=batch.activation,
+        errors=errors,
+        least=overlap == "minimum" and not batch.has_labels,
+        logs=label_logs and has_label_logs(batch),
+    )
+    common, predicted, target, count, missed, claimed, rejected, logs = _passed(batch, asked)
+    if asked.logs:
+        batch.once("label_logs", lambda: logs)
     statistics = RegionStatistics(
-        dict(zip(powers, common.unbind(), strict=True)),
+        dict(zip(shared, common.unbind(), strict=True)),
         dict(zip(powers, predicted.unbind(), strict=True)),
-        dict(zip(powers, target.unbind(), strict=True)),
+        dict(zip(asked.target, target.unbind(), strict=True)),
         count.unsqueeze(1).expand_as(common[0]),
-        *(differences if errors else ()),
+        *((missed, claimed, rejected) if errors else ()),
     )
     return statistics if per_image else statistics.pooled()
 
 
-class _RegionSums(torch.autograd.Function):
-    """(overlap, predicted, target), each (Q, N, C), count (N), and the differences, each (N, C)."""
+def has_label_logs(batch: Batch) -> bool:
+    """Whether :func:`label_log_probabilities` are defined: for labels of exclusive classes."""
+    return batch.has_labels and batch.activation == "softmax"
+
+
+def label_log_probabilities(batch: Batch) -> Tensor:
+    """``(N, *S)``: ln p of every pixel's label under a softmax; nothing is kept but the logits.
+
+    Where pixels don't count it is that of equal logits.
+
+    Args:
+        batch: with labels and exclusive classes, see :func:`has_label_logs`.
+
+    >>> import torch
+    >>> label_log_probabilities(Batch.from_tensors(torch.zeros(1, 4, 2), torch.tensor([[0, 3]])))
+    tensor([[-1.3863, -1.3863]])
+    """
+    asked = _Asked((), (), (), batch.activation, errors=False, least=False, logs=True)
+    return batch.once("label_logs", lambda: _passed(batch, asked)[-1])
+
+
+def _exponents(name: str, given: Collection[float]) -> tuple[float, ...]:
+    powers = tuple(sorted(float(q) for q in given))
+    if not powers or powers[0] <= 0:
+        raise ValueError(f"{name} must be exponents above zero, got {tuple(given)}")
+    return powers
+
+
+def _passed(batch: Batch, asked: _Asked) -> tuple[Tensor, ...]:
+    with full_precision(batch.logits):
+        found: tuple[Tensor, ...] = _Pass.apply(batch.logits, batch.target, batch.weight, asked)
+    return found
+
+
+class _Pass(torch.autograd.Function):
+    """(overlap, predicted, target), each (Q, N, C), count (N), the differences, each (N, C), and
+    the logarithms at the labels (N, *S); what nobody asked for is empty."""
 
     @staticmethod
     def forward(
-        ctx: Any,
-        logits: Tensor,
-        target: Tensor,
-        weight: Tensor | None,
-        powers: tuple[float, ...],
-        activation: Activation,
-        errors: bool,
-        least: bool,
+        ctx: Any, logits: Tensor, target: Tensor, weight: Tensor | None, asked: _Asked
     ) -> tuple[Tensor, ...]:
         ctx.save_for_backward(logits, target, weight)
-        ctx.powers, ctx.activation, ctx.errors, ctx.least = powers, activation, errors, least
-        images, classes, pixels = logits.shape[0], logits.shape[1], math.prod(logits.shape[2:])
-        overlap = logits.new_zeros(len(powers), images, classes)
-        predicted, targeted = torch.zeros_like(overlap), torch.zeros_like(overlap)
-        asked = images if errors else 0
-        missed, claimed, rejected = (logits.new_zeros(asked, classes) for _ in range(3))
-        soft = target.is_floating_point()
-        p_true = logits.new_empty(0 if soft else images, 1, pixels, dtype=_precision(logits))
-        short = torch.empty_like(p_true) if errors else None
+        ctx.asked = asked
+        sums = _Sums.zeros(logits, asked)
+        pixels = math.prod(logits.shape[2:])
+        logs = logits.new_empty(len(logits), 1, pixels if asked.logs else 0)
         for (rows, columns), tile in _tiles(logits, target, weight):
-            _add_tile(
-                overlap[:, rows],
-                predicted[:, rows],
-                targeted[:, rows],
-                None if soft else p_true[rows, :, columns],
-                (missed[rows], claimed[rows], rejected[rows]) if errors else None,
-                None if soft or short is None else short[rows, :, columns],
-                tile,
-                powers,
-                activation,
-                least,
-            )
-        _, target, weight = _flat(logits, target, weight)
-        if not soft:
-            for k, q in enumerate(powers):
-                overlap[k] = sums_by_label(_weighted(_power(p_true, q), weight), target, classes)
-            mass = p_true.new_ones(()).expand_as(p_true) if weight is None else weight
-            targeted += sums_by_label(mass, target, classes)
-            if short is not None:
-                missed += sums_by_label(_weighted(short, weight), target, classes)
-        count = logits.new_full((images,), float(pixels))
+            _add_tile(sums.of_images(rows), logs[rows, :, columns], tile, asked)
+        count = logits.new_full((len(logits),), float(pixels))
         if weight is not None:
-            count = weight.sum((1, 2))
-        ctx.mark_non_differentiable(targeted, count)
-        return overlap, predicted, targeted, count, missed, claimed, rejected
+            count = weight.flatten(1).sum(1)
+        if asked.errors and asked.activation == "softmax" and not target.is_floating_point():
+            # all that is neither of a class nor claimed by it
+            sums.rejected.copy_(count.unsqueeze(1) - sums.target[0] - sums.claimed)
+        found = [one.to(logits.dtype) for one in sums]
+        ctx.mark_non_differentiable(found[2], count)
+        shape = (len(logits), *logits.shape[2:]) if asked.logs else (0,)
+        return *found[:3], count, *found[3:], logs.view(shape)
 
     @staticmethod
     @exact_backward
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         logits, target, weight = ctx.saved_tensors
+        asked: _Asked = ctx.asked
         grad_overlap, grad_predicted = grads[:2]
-        if ctx.errors:
+        if asked.errors:
             # missed = target - overlap, claimed = predicted - overlap, and what isn't claimed is
             # rejected: all of moment 1
-            first = torch.tensor([q == 1.0 for q in ctx.powers], device=logits.device)
-            first = first.to(logits.dtype).view(-1, 1, 1)
             on_missed, on_claimed = grads[4], grads[5] - grads[6]
-            grad_overlap = grad_overlap - first * (on_missed + on_claimed)
-            grad_predicted = grad_predicted + first * on_claimed
+            grad_overlap = grad_overlap - _first(asked.overlap, logits) * (on_missed + on_claimed)
+            grad_predicted = grad_predicted + _first(asked.predicted, logits) * on_claimed
+        on_logs = grads[7].reshape(len(logits), 1, -1)
         grad = logits.new_empty(*logits.shape[:2], math.prod(logits.shape[2:]))
         for (rows, columns), tile in _tiles(logits, target, weight):
             _write_gradient(
                 grad[rows, :, columns],
                 tile,
-                ctx.powers,
+                asked,
                 (grad_overlap[:, rows], grad_predicted[:, rows]),
-                ctx.activation,
-                ctx.least,
+                on_logs[rows, :, columns] if asked.logs else None,
             )
-        return grad.view(logits.shape), None, None, None, None, None, None
+        return grad.view(logits.shape), None, None, None
 
 
-def _add_tile(
-    overlap: Tensor,
-    predicted: Tensor,
-    targeted: Tensor,
-    p_true: Tensor | None,
-    errors: tuple[Tensor, Tensor, Tensor] | None,
-    short: Tensor | None,
-    tile: Tile,
-    powers: tuple[float, ...],
-    activation: Activation,
-    least: bool,
-) -> None:
-    """Add a tile to the sums; of labels only keep p at the label, summed when all tiles are."""
+class _Sums(NamedTuple):
+    """What the tiles are added to, in double precision where there is one."""
+
+    overlap: Tensor
+    predicted: Tensor
+    target: Tensor
+    missed: Tensor
+    claimed: Tensor
+    rejected: Tensor
+
+    @classmethod
+    def zeros(cls, logits: Tensor, asked: _Asked) -> _Sums:
+        images, classes = logits.shape[:2]
+        of_errors = (images if asked.errors else 0, classes)
+        shapes = [
+            *((len(q), images, classes) for q in (asked.overlap, asked.predicted, asked.target)),
+            *(of_errors,) * 3,
+        ]
+        return cls(*(logits.new_zeros(shape, dtype=_precision(logits)) for shape in shapes))
+
+    def of_images(self, rows: slice) -> _Sums:
+        return _Sums(*(one[:, rows] for one in self[:3]), *(one[rows] for one in self[3:]))
+
+
+def _first(powers: tuple[float, ...], logits: Tensor) -> Tensor:
+    """1 for the moment 1, in a shape that multiplies (Q, N, C)."""
+    first = torch.tensor([q == 1.0 for q in powers], device=logits.device)
+    return first.to(logits.dtype).view(-1, 1, 1)
+
+
+def _add_tile(sums: _Sums, logs: Tensor, tile: Tile, asked: _Asked) -> None:
+    """Add a tile to the sums, and write the logarithms at its labels."""
     z, t, w = tile
-    p = _activate(z, w, activation)
-    if p_true is not None:
-        p_true.copy_(p.gather(1, t))
-    for k, q in enumerate(powers):
-        p_power = _weighted(_power(p, q), w)
-        predicted[k] += p_power.sum(2)
-        if p_true is None:
-            common = _weighted(torch.minimum(p, t), w) if least else p_power * t
-            overlap[k] += common.sum(2)
-            targeted[k] += _weighted(_power(t, q), w).sum(2)
-    if errors is not None:
-        _add_errors(errors, short, p, tile, activation, least)
+    if asked.logs:
+        log_p = torch.log_softmax(_finite(z, w), 1)
+        logs.copy_(log_p.gather(1, t))
+        if not asked.predicted:
+            return
+        p = log_p.exp_()
+    else:
+        p = _activate(z, w, asked.activation)
+    if t.is_floating_point():
+        _add_soft(sums, p, tile, asked)
+    else:
+        _add_hard(sums, p, tile, asked)
+
+
+def _add_hard(sums: _Sums, p: Tensor, tile: Tile, asked: _Asked) -> None:
+    """Add a tile with labels; p may be written over."""
+    _, t, w = tile
+    p_true = p.gather(1, t)
+    for k, q in enumerate(asked.overlap):
+        sums.overlap[k].add_(sums_by_label(_weighted(_power(p_true, q), w), t, p.shape[1]))
+    sums.target.add_(
+        sums_by_label(p_true.new_ones(()).expand_as(p_true) if w is None else w, t, p.shape[1])
+    )
+    for k, q in enumerate(asked.predicted):
+        if q != 1.0 or not asked.errors:
+            sums.predicted[k] += _weighted(_power(p, q), w).sum(2)
+    if asked.errors:
+        claimed = _add_errors(sums, p, p_true, tile, asked.activation)
+        own = _weighted(p_true, w)
+        one = asked.predicted.index(1.0)
+        sums.predicted[one] += claimed
+        sums.predicted[one].add_(sums_by_label(own, t, p.shape[1]))
 
 
 def _add_errors(
-    sums: tuple[Tensor, Tensor, Tensor],
-    short: Tensor | None,
-    p: Tensor,
-    tile: Tile,
-    activation: Activation,
-    least: bool,
-) -> None:
-    """Add a tile's differences; of labels only keep what p is short of 1 at the label."""
-    missed, claimed, rejected = sums
+    sums: _Sums, p: Tensor, p_true: Tensor, tile: Tile, activation: Activation
+) -> Tensor:
+    """Add the differences of a tile with labels; what the classes claim of it is returned."""
     z, t, w = tile
-    left = _short_of_one(z, w, p, activation)
-    if least:
-        # t - p from what both are short of 1: that of p has its digits
-        missed += _weighted((left - (1 - t)).clamp(min=0), w).sum(2)
-        claimed += _weighted((p - t).clamp(min=0), w).sum(2)
-        rejected += _weighted(torch.minimum(left, 1 - t), w).sum(2)
-    elif short is None:
-        missed += _weighted(left * t, w).sum(2)
-        claimed += _weighted(p * (1 - t), w).sum(2)
-        rejected += _weighted(left * (1 - t), w).sum(2)
+    others = p.scatter(1, t, 0.0) if activation == "identity" else p.scatter_(1, t, 0.0)
+    if activation == "softmax":
+        # 1 - p of the label is the sum of the others, and has its digits where p rounds to 1
+        short = others.sum(1, keepdim=True)
     else:
-        short.copy_(left.gather(1, t))
-        claimed += _weighted(p.scatter(1, t, 0.0), w).sum(2)
-        rejected += _weighted(left.scatter(1, t, 0.0), w).sum(2)
+        left = _activate(-z, w, activation) if activation == "sigmoid" else 1 - p
+        short = left.gather(1, t)
+        sums.rejected.add_(_weighted(left.scatter(1, t, 0.0), w).sum(2))
+    sums.missed.add_(sums_by_label(_weighted(short, w), t, p.shape[1]))
+    claimed = _weighted(others, w).sum(2)
+    sums.claimed.add_(claimed)
+    return claimed
+
+
+def _add_soft(sums: _Sums, p: Tensor, tile: Tile, asked: _Asked) -> None:
+    """Add a tile with soft labels."""
+    z, t, w = tile
+    for k, q in enumerate(asked.predicted):
+        sums.predicted[k] += _weighted(_power(p, q), w).sum(2)
+    for k, q in enumerate(asked.overlap):
+        common = torch.minimum(p, t) if asked.least else _power(p, q) * t
+        sums.overlap[k] += _weighted(common, w).sum(2)
+    for k, q in enumerate(asked.target):
+        sums.target[k] += _weighted(_power(t, q), w).sum(2)
+    if not asked.errors:
+        return
+    left = _short_of_one(z, w, p, asked.activation)
+    if asked.least:
+        # t - p from what both are short of 1: that of p has its digits
+        missed = (left - (1 - t)).clamp(min=0)
+        claimed, rejected = (p - t).clamp(min=0), torch.minimum(left, 1 - t)
+    else:
+        missed, claimed, rejected = left * t, p * (1 - t), left * (1 - t)
+    for total, one in zip(sums[3:], (missed, claimed, rejected), strict=True):
+        total.add_(_weighted(one, w).sum(2))
 
 
 def _short_of_one(z: Tensor, w: Tensor | None, p: Tensor, activation: Activation) -> Tensor:
@@ -301,87 +401,121 @@ def _short_of_one(z: Tensor, w: Tensor | None, p: Tensor, activation: Activation
 def _write_gradient(
     out: Tensor,
     tile: Tile,
-    powers: tuple[float, ...],
+    asked: _Asked,
     grads: tuple[Tensor, Tensor],
-    activation: Activation,
-    least: bool,
+    on_logs: Tensor | None,
 ) -> None:
     """The gradient of a tile, into its place (in a function: what it needs dies with it)."""
     z, t, w = tile
-    # the place of the gradient holds p for the time being, unless derivatives of it are wanted
-    spare = None if torch.is_grad_enabled() or torch.compiler.is_compiling() else out
-    p = _activate(z, w, activation, spare)
-    slope = _weighted(_slope_against_p(p, t, powers, *grads, activation, least), w)
-    if activation == "identity":
-        out.copy_(slope)
+    if on_logs is not None and w is not None:
+        on_logs = torch.where(w > 0, on_logs, 0.0)
+    # tensors are written over, unless derivatives of the gradient are wanted
+    kept = torch.is_grad_enabled() or torch.compiler.is_compiling()
+    if on_logs is not None and not asked.predicted:
+        if kept:
+            p = _activate(z, w, asked.activation)
+            out.copy_((p * -on_logs).scatter_add(1, t, on_logs))
+        else:
+            _activate(z, w, asked.activation, out).mul_(-on_logs).scatter_add_(1, t, on_logs)
         return
-    shared = slope.sum(1, keepdim=True) if activation == "softmax" else slope
-    if spare is None:
-        out.copy_(torch.addcmul(slope, p, shared, value=-1))
+    p = _activate(z, w, asked.activation)
+    slope = _slope_against_p(p, tile, asked, *grads, kept=kept)
+    if on_logs is not None:
+        # p ln'(p) is 1: the p that it is divided by is the one that it is multiplied with
+        at_label = p.gather(1, t).clamp(min=SMALL)
+        on_label = on_logs / at_label
+        slope = slope.scatter_add(1, t, on_label) if kept else slope.scatter_add_(1, t, on_label)
+        p = p.scatter(1, t, at_label) if kept else p.scatter_(1, t, at_label)
+    if asked.activation == "identity":
+        out.copy_(slope)
+    elif asked.activation == "sigmoid":
+        if kept or not out.is_contiguous():
+            out.copy_(aten.sigmoid_backward(slope, p))
+        else:
+            aten.sigmoid_backward(slope, p, grad_input=out)
+    elif kept or not out.is_contiguous():
+        out.copy_(aten._softmax_backward_data(slope, p, 1, p.dtype))
     else:
-        torch.addcmul(slope, p, shared, value=-1, out=out)
+        aten._softmax_backward_data(slope, p, 1, p.dtype, grad_input=out)
 
 
 def _slope_against_p(
     p: Tensor,
-    t: Tensor,
-    powers: tuple[float, ...],
+    tile: Tile,
+    asked: _Asked,
     grad_overlap: Tensor,
     grad_predicted: Tensor,
-    activation: Activation,
-    least: bool,
+    *,
+    kept: bool,
 ) -> Tensor:
-    """The derivative against p, multiplied by p unless p itself is the input.
-
-    Through a softmax or a sigmoid the derivative meets a factor p, and p * q p^(q-1) = q p^q is
-    finite at p = 0 whatever q is; only for given probabilities must the derivative be guarded.
-    """
-    own = _derivative if activation == "identity" else _scaled_power
+    """The derivative against p, a new tensor."""
+    _, t, w = tile
+    given = asked.activation == "identity"
     slope: Tensor | None = None
-    for k, q in enumerate(powers):
-        on_all = own(p, q) * grad_predicted[k].unsqueeze(2)
-        slope = on_all if slope is None else slope + on_all
-        if t.is_floating_point():
-            # of the minimum, whose slope halfway, at p = t, is between those of both sides
-            share = (1 - torch.sign(p - t)) / 2 if least else t
-            slope = slope + own(p, q) * share * grad_overlap[k].unsqueeze(2)
+    hard = not t.is_floating_point()
+    for k, q in enumerate(asked.predicted):
+        factor = grad_predicted[k].unsqueeze(2)
+        # (n, C, 1), or with the pixels' weights already (n, C, s)
+        factor = factor * w if hard and w is not None else factor
+        one = factor if q == 1.0 else _derivative(p, q, factor, given)
+        if slope is not None:
+            slope = slope + one
         else:
-            on_true = own(p.gather(1, t), q) * grad_overlap[k].unsqueeze(2).expand(
-                -1, -1, t.shape[2]
-            ).gather(1, t)
-            slope.scatter_add_(1, t, on_true)
+            slope = one if one.shape == p.shape else one.expand_as(p).clone()
     assert slope is not None
-    return slope
+    if hard:
+        p_true = p.gather(1, t) if asked.overlap != (1.0,) else p
+        on_true: Tensor | None = None
+        for k, q in enumerate(asked.overlap):
+            factor = grad_overlap[k].unsqueeze(2).expand(-1, -1, t.shape[2]).gather(1, t)
+            one = factor if q == 1.0 else _derivative(p_true, q, factor, given)
+            on_true = one if on_true is None else on_true + one
+        assert on_true is not None
+        on_true = _weighted(on_true, w)
+        return slope.scatter_add(1, t, on_true) if kept else slope.scatter_add_(1, t, on_true)
+    for k, q in enumerate(asked.overlap):
+        # of the minimum, whose slope halfway, at p = t, is between those of both sides
+        share = (1 - torch.sign(p - t)) / 2 if asked.least else t
+        factor = grad_overlap[k].unsqueeze(2)
+        on_true = share * (factor if q == 1.0 else _derivative(p, q, factor, given))
+        slope = slope + on_true if kept else slope.add_(on_true)
+    return _weighted(slope, w)
 
 
 def _activate(
     z: Tensor, w: Tensor | None, activation: Activation, out: Tensor | None = None
 ) -> Tensor:
     """p; where the weight is zero of 0 in place of z, which may hold anything there, also NaN."""
-    if w is not None:
-        z = torch.where(w > 0, z, 0.0)
+    z = _finite(z, w)
     if activation == "softmax":
         return torch.softmax(z, 1, out=out)
     return torch.sigmoid(z, out=out) if activation == "sigmoid" else z
+
+
+def _finite(z: Tensor, w: Tensor | None) -> Tensor:
+    return z if w is None else torch.where(w > 0, z, 0.0)
 
 
 def _power(x: Tensor, q: float) -> Tensor:
     if q == 1.0:
         return x
     if q == 1.5:
-        return x * x.sqrt()
-    return x * x if q == 2.0 else x.pow(q)
+        return x.sqrt() * x
+    return x.square() if q == 2.0 else x.pow(q)
 
 
-def _scaled_power(p: Tensor, q: float) -> Tensor:
-    return p if q == 1.0 else _power(p, q) * q
+def _derivative(p: Tensor, q: float, factor: Tensor, given: bool) -> Tensor:
+    """q p^(q-1) times a factor, for an exponent below 1 with a bound.
 
-
-def _derivative(p: Tensor, q: float) -> Tensor:
-    if q == 1.0:
-        return torch.ones_like(p)
-    base = p.clamp(min=GUARDED_BASE) if q < 1 else p
-    return base.pow(q - 1) * q
+    Through a softmax or a sigmoid it meets a factor p, and p^q is 0 where p is; only of
+    probabilities that are given does the bound concern the gradient.
+    """
+    if q == 1.5:
+        return p.sqrt() * (q * factor)
+    if q == 2.0:
+        return p * (q * factor)
+    base = p.clamp(min=GUARDED_BASE if given else SMALL) if q < 1 else p
+    return base.pow(q - 1) * (q * factor)
 
 
 def _weighted(values: Tensor, weight: Tensor | None) -> Tensor:
@@ -389,16 +523,16 @@ def _weighted(values: Tensor, weight: Tensor | None) -> Tensor:
 
 
 def sums_by_label(values: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """``(N, C)`` from values and labels ``(N, 1, s)``."""
+    """``(N, C)`` from values and labels ``(N, 1, s)``.
+
+    One number is added after the other: in single precision that would stop growing at 2^24.
+    """
     sums = values.new_zeros(len(values), classes, dtype=_precision(values))
     return sums.scatter_add(1, labels.squeeze(1), values.squeeze(1).to(sums.dtype))
 
 
 def _precision(values: Tensor) -> torch.dtype:
-    """Of sums by label, which are taken one number after the other.
-
-    In single precision they would stop growing at 2^24 pixels (Apple's GPUs have no other).
-    """
+    """Of sums over many numbers; Apple's GPUs have single precision alone."""
     return torch.float32 if values.device.type == "mps" else torch.float64
 
 
@@ -414,18 +548,26 @@ def _flat(
     )
 
 
+def tile_values(device: torch.device) -> int:
+    """How many values of logits a step should hold at once."""
+    if device.type != "cpu":
+        return TILE_VALUES
+    return min(TILE_VALUES, CACHED_VALUES * torch.get_num_threads())
+
+
 def _tiles(
     logits: Tensor, target: Tensor, weight: Tensor | None
 ) -> Iterator[tuple[tuple[slice, slice], Tile]]:
-    """Of about TILE_VALUES values each: many small images at once, or parts of a large one.
+    """Many small images at once, or parts of a large one.
 
     A compiler that sees the whole pass cuts it better itself, and gets one tile.
     """
     z_flat, t_flat, w_flat = _flat(logits, target, weight)
     images, classes, pixels = z_flat.shape
-    budget = TILE_VALUES // classes
     if torch.compiler.is_compiling():
         budget = max(images * pixels, 1)
+    else:
+        budget = tile_values(logits.device) // classes
     width = max(1, min(pixels, budget))
     height = max(1, budget // max(pixels, 1))
     for image in range(0, images, height):

@@ -95,7 +95,7 @@ class DiceConvention(TableConvention):
 
     @property
     def moments(self) -> frozenset[float]:
-        return frozenset({1.0, 2.0}) if self.squared_pred else super().moments
+        return frozenset({2.0}) if self.squared_pred else super().moments
 
     def from_statistics(self, s: RegionStatistics) -> Tensor:
         upper, lower = self.smooth_pair

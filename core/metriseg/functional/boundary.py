@@ -13,7 +13,8 @@ from torch import Tensor
 
 from metriseg.distances import distance_to, inside_distance, label_distance_transform
 from metriseg.neighbours import inner_boundary, shifted
-from metriseg.statistics import RegionStatistics
+from metriseg.offsets import axis_neighbours
+from metriseg.statistics import RegionStatistics, sums_by_label
 
 __all__ = [
     "boundary_share",
@@ -22,6 +23,7 @@ __all__ = [
     "difference_over_union",
     "distance_penalty",
     "false_mass",
+    "label_boundary_share",
     "rectified_region_map",
     "region_wise",
     "reversed_distance_map",
@@ -139,6 +141,34 @@ def boundary_share(masks: Tensor, weight: Tensor | None, dtype: torch.dtype) -> 
         edge = torch.where(edges, mass, 0.0).flatten(2).sum(2)
         area = torch.where(masks, mass, 0.0).flatten(2).sum(2)
     return torch.where(area > 0, edge / torch.where(area > 0, area, 1.0), 0.5)
+
+
+def label_boundary_share(
+    labels: Tensor, num_classes: int, weight: Tensor | None, dtype: torch.dtype
+) -> Tensor:
+    """:func:`boundary_share` of the classes of a label map ``(N, *S)``, (N, num_classes).
+
+    >>> import torch
+    >>> label_boundary_share(torch.tensor([[0, 0, 0, 1]]), 2, None, torch.float32)
+    tensor([[0.6667, 1.0000]])
+    """
+    counted = torch.ones_like(labels, dtype=torch.bool) if weight is None else weight > 0
+    interior = counted
+    # small numbers are compared faster
+    names = labels.to(torch.int16) if num_classes < 1 << 15 else labels
+    for offset in axis_neighbours(labels.ndim - 1):
+        # beyond the image stands no class
+        alike = shifted(names, offset, fill=-1) == names
+        if weight is not None:
+            alike = alike | ~shifted(counted, offset, fill=1.0)
+        interior = interior & alike
+    mass = counted.to(dtype) if weight is None else weight.to(dtype)
+    flat = labels.flatten(1).unsqueeze(1)
+    edges = torch.where(interior, 0.0, mass).flatten(1).unsqueeze(1)
+    edge = sums_by_label(edges, flat, num_classes)
+    area = sums_by_label(mass.flatten(1).unsqueeze(1), flat, num_classes)
+    there = area > 0
+    return torch.where(there, edge / torch.where(there, area, 1.0), 0.5).to(dtype)
 
 
 def difference_over_union(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -36,49 +38,73 @@ def lovasz_jaccard(errors: Tensor, foreground: Tensor, weight: Tensor | None = N
     >>> lovasz_jaccard(torch.tensor([[[0.0, 0.5, 0.5]]]), truth)
     tensor([[0.3333]])
     """
-    return (_slopes(errors.detach(), foreground, weight) * errors).sum(-1)
+    if torch.compiler.is_compiling():
+        # traced as one, and nothing to save by hand
+        slopes = torch.empty_like(errors)
+        _increments(errors.detach(), foreground, weight, slopes)
+        return (slopes * errors).sum(-1)
+    value: Tensor = _Extension.apply(errors, foreground, weight)
+    return value
+
+
+class _Extension(torch.autograd.Function):
+    """The sum, which keeps its slopes for the backward pass and nothing else."""
+
+    @staticmethod
+    def forward(ctx: Any, errors: Tensor, foreground: Tensor, weight: Tensor | None) -> Tensor:
+        groups, classes, pixels = errors.shape
+        values = errors.new_empty(groups, classes)
+        slopes = torch.empty_like(errors) if ctx.needs_input_grad[0] else None
+        width = min(classes, max(1, SORTED_VALUES // max(pixels, 1)))
+        height = max(1, SORTED_VALUES // max(pixels * classes, 1))
+        if errors.device.type != "cpu" and errors.numel() <= SORTED_VALUES:
+            width, height = classes, groups
+        for group in range(0, groups, height):
+            for first in range(0, classes, width):
+                rows = slice(group, group + height), slice(first, first + width)
+                masses = None if weight is None else weight[rows[0]]
+                place = None if slopes is None else slopes[rows]
+                values[rows] = _increments(errors[rows], foreground[rows], masses, place)
+        ctx.save_for_backward(slopes)
+        return values
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (slopes,) = ctx.saved_tensors
+        return slopes * grads[0].unsqueeze(-1), None, None
 
 
 @torch.no_grad()
-def _slopes(errors: Tensor, foreground: Tensor, weight: Tensor | None) -> Tensor:
-    """``(G, C, P)``: J_i - J_(i-1) of every pixel, where the pixel is, a few rows at a time."""
-    groups, classes, pixels = errors.shape
-    if torch.compiler.is_compiling() or errors.numel() <= SORTED_VALUES:
-        return _increments(errors, foreground, weight)
-    width = min(classes, max(1, SORTED_VALUES // pixels))
-    height = max(1, SORTED_VALUES // (pixels * classes))
-    slopes = torch.empty_like(errors)
-    for group in range(0, groups, height):
-        for first in range(0, classes, width):
-            rows = slice(group, group + height), slice(first, first + width)
-            masses = None if weight is None else weight[rows[0]]
-            slopes[rows] = _increments(errors[rows], foreground[rows], masses)
-    return slopes
+def _increments(
+    errors: Tensor, foreground: Tensor, weight: Tensor | None, slopes: Tensor | None
+) -> Tensor:
+    """The values ``(G, C)``; into ``slopes`` goes J_i - J_(i-1) of every pixel, at its place.
 
-
-def _increments(errors: Tensor, foreground: Tensor, weight: Tensor | None) -> Tensor:
-    """The increments in closed form: differences of nearly equal numbers would keep few digits.
-
-    A pixel of the truth takes its mass w out of an intersection over a union U that stays, any
+    The increments in closed form: differences of nearly equal numbers would keep few digits. A
+    pixel of the truth takes its mass w out of an intersection over a union U that stays, any
     other adds w to the union that an intersection I is divided by,
 
         J_i - J_(i-1) = w / U_i   and   (I_i / U_(i-1)) w / U_i.
     """
-    order = errors.argsort(dim=-1, descending=True, stable=True)
+    ordered, order = errors.sort(dim=-1, descending=True, stable=True)
     own = foreground.gather(-1, order)
     if weight is None:
         total = foreground.sum(-1, keepdim=True, dtype=errors.dtype)
-        found = own.cumsum(-1, dtype=errors.dtype)
+        left = total - own.cumsum(-1, dtype=errors.dtype)
         rank = torch.arange(1, errors.shape[-1] + 1, dtype=errors.dtype, device=errors.device)
-        union = total + rank - found
-        before, per_union = union - 1, union.reciprocal()
+        union = left + rank
+        before: Tensor = union - 1
+        own[..., :1] |= total == 0
+        share = left.div_(before).masked_fill_(own, 1.0).div_(union)
     else:
         total = torch.where(foreground, weight, 0.0).sum(-1, keepdim=True)
         mass = weight.expand_as(errors).gather(-1, order)
         found = torch.where(own, mass, 0.0).cumsum(-1)
         unions = torch.cat([total, total + torch.where(own, 0.0, mass).cumsum(-1)], -1)
         before, union = unions[..., :-1], unions[..., 1:]
-        per_union = mass / torch.where(union == 0, 1.0, union)
-    # without truth, the first pixel that counts makes J leap from 0 to 1
-    share = torch.where(own | (before == 0), 1.0, (total - found).clamp(min=0) / before)
-    return torch.empty_like(errors).scatter_(-1, order, share * per_union)
+        # without truth, the first pixel that counts makes J leap from 0 to 1
+        share = torch.where(own | (before == 0), 1.0, (total - found).clamp(min=0) / before)
+        share = share * (mass / torch.where(union == 0, 1.0, union))
+    if slopes is not None:
+        slopes.scatter_(-1, order, share)
+    return (share * ordered).sum(-1)

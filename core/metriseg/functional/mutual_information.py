@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.nn import functional as nnf
 
 __all__ = ["region_mutual_information"]
 
@@ -22,7 +25,7 @@ def region_mutual_information(
     Every window of side ``radius`` is a vector of its d values. M is the covariance of the truth's
     vectors, less what a linear regression on the prediction's explains: with unnormalised
     covariances S over the windows of an image, ``M = Syy - Syp (Spp + epsilon I)^-1 Spy``.
-    Computed in float64. Zhao et al. 2019, arXiv:1910.12037.
+    Computed in float64, but for the means of blocks. Zhao et al. 2019, arXiv:1910.12037.
 
     Args:
         probabilities: ``(N, C, *S)``, finite.
@@ -44,12 +47,9 @@ def region_mutual_information(
     side = 1 if downsample is None else downsample
     if any(size // side < radius for size in probabilities.shape[2:]):
         return probabilities.flatten(2)[..., :0].sum(2)
-    windows = [_windows(values.double(), side, radius) for values in (probabilities, target)]
-    vectors = torch.cat(windows, 2)
-    mass = _window_mass(probabilities, weight, side, radius)
-    total = mass.sum(-1, keepdim=True)
-    centred = vectors - (vectors * mass).sum(-1, keepdim=True) / torch.where(total > 0, total, 1.0)
-    scatter = (centred * mass) @ centred.transpose(-1, -2)
+    predicted, true = (_windows(values, side, radius) for values in (probabilities, target))
+    mass = None if weight is None else _window_mass(weight, side, radius)
+    scatter: Tensor = _Scatter.apply(predicted, true.detach(), mass)
     # prediction first, truth last: of the Cholesky factor of the whole, the last block is that of
     # the Schur complement, M + epsilon I
     ridge = epsilon * torch.eye(scatter.shape[-1], dtype=scatter.dtype, device=scatter.device)
@@ -57,7 +57,49 @@ def region_mutual_information(
     factor = torch.linalg.cholesky_ex(scatter + ridge).L
     unexplained = factor.diagonal(dim1=-2, dim2=-1)[..., scatter.shape[-1] // 2 :]
     values = unexplained.log().mean(-1)
-    return torch.where(total[..., 0, 0] > 0, values, 0.0).to(probabilities.dtype)
+    if mass is not None:
+        values = torch.where(mass.sum((2, 3)) > 0, values, 0.0)
+    found: Tensor = values.to(probabilities.dtype)
+    return found
+
+
+class _Scatter(torch.autograd.Function):
+    """``(N, C, 2 d, 2 d)``: sum m (v - mean)(v - mean)^T over the windows, each a column v.
+
+    v has the values of the prediction and then those of the truth, which gets no gradient. In
+    float64 nothing is lost where the mean is taken off the sum of squares.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, predicted: Tensor, true: Tensor, mass: Tensor | None) -> Tensor:
+        ctx.save_for_backward(predicted, true, mass)
+        vectors = torch.cat([predicted, true], 2)
+        weighted = vectors if mass is None else vectors * mass
+        total = _total(vectors, mass)
+        mean = ctx.mean = weighted.sum(-1, keepdim=True) / total
+        return weighted @ vectors.transpose(-1, -2) - total * (mean @ mean.transpose(-1, -2))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        predicted, true, mass = ctx.saved_tensors
+        length, mean = predicted.shape[2], ctx.mean
+        if torch.is_grad_enabled():
+            # its own derivative is wanted
+            vectors = torch.cat([predicted, true], 2)
+            weighted = vectors if mass is None else vectors * mass
+            mean = weighted.sum(-1, keepdim=True) / _total(vectors, mass)
+        both = (grads[0] + grads[0].transpose(-1, -2))[..., :length, :]
+        slope = both[..., :length] @ predicted - both @ mean
+        slope = slope + both[..., length:] @ true
+        return (slope if mass is None else slope * mass), None, None
+
+
+def _total(vectors: Tensor, mass: Tensor | None) -> Tensor:
+    """What the mean of the windows divides by."""
+    if mass is None:
+        return vectors.new_full((), float(vectors.shape[-1]))
+    total = mass.sum(-1, keepdim=True)
+    return torch.where(total > 0, total, 1.0)
 
 
 def _blocks(values: Tensor, side: int, step: int) -> Tensor:
@@ -70,15 +112,23 @@ def _blocks(values: Tensor, side: int, step: int) -> Tensor:
 
 def _windows(values: Tensor, side: int, radius: int) -> Tensor:
     """``(N, C, d, windows)``: the windows of the pooled image, each a column."""
-    pooled = _blocks(values, side, side).mean(-1)
+    pooled = _pooled(values, side).double()
     return _blocks(pooled, radius, 1).flatten(2, -2).transpose(-1, -2)
 
 
-def _window_mass(like: Tensor, weight: Tensor | None, side: int, radius: int) -> Tensor:
+def _pooled(values: Tensor, side: int) -> Tensor:
+    """The means of all blocks that lie in the image."""
+    dimensions = values.ndim - 2
+    if side == 1:
+        return values
+    if dimensions > 3:
+        return _blocks(values, side, side).mean(-1)
+    pool = (nnf.avg_pool1d, nnf.avg_pool2d, nnf.avg_pool3d)[dimensions - 1]
+    return pool(values, side)
+
+
+def _window_mass(weight: Tensor, side: int, radius: int) -> Tensor:
     """``(N, 1, 1, windows)``: what every window weighs."""
-    if weight is None:
-        sizes = [size // side - radius + 1 for size in like.shape[2:]]
-        return like.new_ones((like.shape[0], 1, *sizes), dtype=torch.float64).flatten(2)[:, None]
     mass = weight.double().unsqueeze(1)
     for length, step in ((side, side), (radius, 1)):
         parts = _blocks(mass, length, step)

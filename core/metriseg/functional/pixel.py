@@ -1,6 +1,7 @@
 """Values a pixel, from log-probabilities (N, C, *S) and a target.
 
-A target is either labels (N, *S), int64 in 0 … C-1, or soft labels (N, C, *S).
+A target is either labels (N, *S), int64 in 0 … C-1, or soft labels (N, C, *S). With labels, the
+log-probabilities of exclusive classes may be those of the labels alone, (N, *S).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ __all__ = [
     "label_weights",
     "largest_values",
     "mime",
+    "mime_of_label",
     "powered_cross_entropy",
 ]
 
@@ -34,9 +36,14 @@ NEAR_ONE = -0.1
 
 
 def expected_over_target(values: Tensor, target: Tensor) -> Tensor:
-    """sum_c t_c v_c: (N, C, *S) and a target to (N, *S). With labels, v at the label."""
+    """sum_c t_c v_c: (N, C, *S) and a target to (N, *S). With labels, v at the label.
+
+    Values at the labels, (N, *S), stay as they are.
+    """
     if target.is_floating_point():
         return (target * values).sum(1)
+    if values.shape == target.shape:
+        return values
     return values.gather(1, target.unsqueeze(1)).squeeze(1)
 
 
@@ -62,6 +69,8 @@ def focal(
             return term
         if isinstance(alpha, Tensor):
             return alpha[target] * term
+        if alpha == 0.5:
+            return alpha * term
         return torch.where(target == 0, (1 - alpha) * term, alpha * term)
     term = _focal_term(log_probabilities, gamma)
     if alpha is None:
@@ -79,6 +88,10 @@ def asymmetric_focal(
 
     Yeung et al. 2022, arXiv:2102.04525, whose delta is ``alpha``.
     """
+    if not target.is_floating_point():
+        log_p = expected_over_target(log_probabilities, target)
+        fading = (1 - alpha) * _focal_term(log_p, gamma)
+        return torch.where(target == 0, fading, -alpha * log_p)
     on_foreground = alpha * focal(log_probabilities, target, 0.0, 1.0)
     return on_foreground + (1 - alpha) * focal(log_probabilities, target, gamma, 0.0)
 
@@ -239,6 +252,16 @@ def mime(probabilities: Tensor, target: Tensor, a: float, b: float) -> Tensor:
         return (b - (a + b) * target) * probabilities
     own = _is_class(target, probabilities)
     return torch.where(own, -a * probabilities, b * probabilities)
+
+
+def mime_of_label(probabilities: Tensor, a: float, b: float) -> Tensor:
+    """The sum of :func:`mime` over exclusive classes: -a p + b (1 - p), p that of the label.
+
+    >>> import torch
+    >>> mime_of_label(torch.tensor([1.0, 0.5]), a=1.9, b=0.1)
+    tensor([-1.9000, -0.9000])
+    """
+    return b - (a + b) * probabilities
 
 
 def inverse_frequency_weights(target: Tensor, num_classes: int) -> Tensor:

@@ -160,6 +160,15 @@ class SegmentationLoss(nn.Module, abc.ABC):
         """The exponents of the region statistics that the loss is made of."""
         return frozenset()
 
+    @property
+    def overlap_moments(self) -> frozenset[float]:
+        """Those of the overlaps among them."""
+        return frozenset({1.0}) if self.moments else frozenset()
+
+    def wants_label_logs(self, batch: Batch) -> bool:
+        """Whether it looks at the logarithms at the labels, which statistics can take along."""
+        return False
+
     def forward(
         self,
         logits: Tensor,
@@ -533,7 +542,12 @@ class RegionLoss(OverlapLoss):
         s = known
         if s is None:
             s = region_statistics(
-                batch, self.moments, errors=self.needs_errors, overlap=self.overlap
+                batch,
+                self.moments,
+                overlap_moments=self.overlap_moments,
+                errors=self.needs_errors,
+                overlap=self.overlap,
+                label_logs=self.wants_label_logs(batch),
             )
         if not self.per_image:
             s = s.pooled()

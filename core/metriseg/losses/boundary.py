@@ -180,15 +180,24 @@ class BoundaryDoULoss(OverlapLoss):
 
     @property
     def moments(self) -> frozenset[float]:
-        return frozenset({1.0, 2.0})
+        return frozenset({2.0})
 
     def table(self, batch: Batch, statistics: RegionStatistics | None) -> tuple[Tensor, Tensor]:
-        s = region_statistics(batch, self.moments) if statistics is None else statistics
+        s = statistics
+        if s is None:
+            s = region_statistics(batch, self.moments, overlap_moments=self.overlap_moments)
         alpha: Tensor | float | None = self.alpha
         if alpha is None:
-            share = F.boundary_share(batch.masks, batch.weight, batch.logits.dtype)
+            share = self._boundary_share(batch)
             alpha = (1 - 2 * share).clamp(0.0, self.max_alpha)
         return F.difference_over_union(s, alpha, self.smooth_pair), self.counted(s)
+
+    @staticmethod
+    def _boundary_share(batch: Batch) -> Tensor:
+        dtype = batch.logits.dtype
+        if batch.has_labels:
+            return F.label_boundary_share(batch.target, batch.num_classes, batch.weight, dtype)
+        return F.boundary_share(batch.masks, batch.weight, dtype)
 
 
 class BoundaryAwareLoss(DistanceLoss):

@@ -24,8 +24,8 @@ from metriseg.losses.pixel import (
     labelled_values,
 )
 from metriseg.options import Reduction, RegionOptions
-from metriseg.reduction import nothing_of, pixel_mass, reduce_pixels
-from metriseg.statistics import RegionStatistics
+from metriseg.reduction import pixel_mass, reduce_pixels, total_of
+from metriseg.statistics import RegionStatistics, has_label_logs
 
 __all__ = [
     "ComboLoss",
@@ -82,6 +82,9 @@ class CombinedLoss(RegionLoss):
         """The region loss ``(G, C)``."""
         return self.from_statistics(s)
 
+    def wants_label_logs(self, batch: Batch) -> bool:
+        return self.shares[1] > 0 and has_label_logs(batch)
+
     def evaluate(self, batch: Batch) -> Tensor:
         return self.reduced(batch, "none", None)
 
@@ -95,15 +98,15 @@ class CombinedLoss(RegionLoss):
             )
         s = self.statistics(batch, statistics)
         on_region, on_pixels = self.shares
-        total = nothing_of(batch.logits)
+        parts = []
         if on_region:
             table = self.region_values(batch, s)
             on_classes = self.reduced_table(table, self.counted(s), batch, reduction)
-            total = total + on_region * on_classes
+            parts.append(on_region * on_classes)
         if on_pixels:
             values, mass = self.pixel_values(batch, s), self.pixel_mass(batch)
-            total = total + on_pixels * reduce_pixels(values, batch.weight, reduction, mass)
-        return total
+            parts.append(on_pixels * reduce_pixels(values, batch.weight, reduction, mass))
+        return total_of(parts, batch.logits)
 
 
 class DiceCELoss(CombinedLoss):
@@ -157,6 +160,9 @@ class DiceCELoss(CombinedLoss):
 
     def pixel_mass(self, batch: Batch) -> Tensor:
         return cross_entropy_mass(self, batch, self.normalize)
+
+    def wants_label_logs(self, batch: Batch) -> bool:
+        return not self.label_smoothing and super().wants_label_logs(batch)
 
     def pixel_values(self, batch: Batch, s: RegionStatistics) -> Tensor:
         return cross_entropies(
@@ -341,7 +347,10 @@ class ExponentialLogarithmicLoss(CombinedLoss):
         if batch.one_vs_rest:
             weights = [F.label_weights(f, total) for f in (frequencies, total - frequencies)]
         cost, question_cost = F.powered_cross_entropy, F.binary_powered_cross_entropy
-        return labelled_values(self, batch, cost, question_cost, self.gamma_ce, weights)
+        return labelled_values(self, batch, cost, question_cost, self.gamma_ce, weights, dense=True)
+
+    def wants_label_logs(self, batch: Batch) -> bool:
+        return False
 
     def label_frequencies(self, batch: Batch, s: RegionStatistics) -> tuple[Tensor, Tensor]:
         """``(C,)`` frequencies, and that of all pixels together as a question sees it."""

@@ -12,7 +12,7 @@ from metriseg.batch import Activation, Batch
 from metriseg.losses.base import SegmentationLoss
 from metriseg.losses.schedules import schedule
 from metriseg.options import Overlap, Reduction
-from metriseg.reduction import connected, nothing_of
+from metriseg.reduction import connected, nothing_of, total_of
 from metriseg.statistics import RegionStatistics, region_statistics
 
 __all__ = ["CompoundLoss"]
@@ -119,7 +119,18 @@ class CompoundLoss(SegmentationLoss):
 
     @property
     def moments(self) -> frozenset[float]:
-        return _union(self._terms())
+        return _union(self._terms())[0]
+
+    @property
+    def overlap_moments(self) -> frozenset[float]:
+        return _union(self._terms())[1]
+
+    def wants_label_logs(self, batch: Batch) -> bool:
+        return any(
+            term.wants_label_logs(batch)
+            for term in self._terms()
+            if self.activation_of(term, batch.activation) == batch.activation
+        )
 
     @property
     def needs_errors(self) -> bool:  # type: ignore[override]
@@ -159,11 +170,17 @@ class CompoundLoss(SegmentationLoss):
         batches = {activation: batch.under(activation) for activation, _ in alike}
         known = {} if statistics is None else {(batch.activation, self.overlap): statistics}
         for (activation, overlap), terms in alike.items():
-            moments = _union(terms)
+            moments, overlaps = _union(terms)
             if moments and (activation, overlap) not in known:
                 known[activation, overlap] = region_statistics(
                     batches[activation],
                     moments,
+                    overlap_moments=overlaps,
+                    label_logs=any(
+                        term.wants_label_logs(batches[activation])
+                        for term in active
+                        if self.activation_of(term, batch.activation) == activation
+                    ),
                     errors=any(term.needs_errors for term in terms),
                     overlap=overlap,
                 )
@@ -177,7 +194,8 @@ class CompoundLoss(SegmentationLoss):
                     statistics=known.get((activation, term.overlap)),
                 )
             else:
-                values[name] = connected(nothing_of(batch.logits), term)
+                nothing = batch.logits.new_zeros(()) if active else nothing_of(batch.logits)
+                values[name] = connected(nothing, term)
         return values
 
     def value(
@@ -196,10 +214,7 @@ class CompoundLoss(SegmentationLoss):
         shapes = {name: tuple(v.shape) for name, v in values.items() if v.ndim}
         if len(set(shapes.values())) > 1:
             raise ValueError(f"reduction: the terms can't be added, their shapes are {shapes}")
-        total = nothing_of(batch.logits)
-        for value in values.values():
-            total = total + value
-        return total
+        return total_of(values.values(), batch.logits)
 
     def report(self, values: Mapping[str, Tensor]) -> None:
         """Called with the terms' weighted values; a framework's class writes them to its log."""
@@ -227,5 +242,7 @@ def _is_list(value: object) -> bool:
     return not isinstance(value, (str, bytes, Mapping))
 
 
-def _union(terms: Sequence[SegmentationLoss]) -> frozenset[float]:
-    return frozenset({q for term in terms for q in term.moments})
+def _union(terms: Sequence[SegmentationLoss]) -> tuple[frozenset[float], frozenset[float]]:
+    """The moments of all terms, and those of their overlaps."""
+    moments = frozenset({q for term in terms for q in term.moments})
+    return moments, frozenset({q for term in terms for q in term.overlap_moments})

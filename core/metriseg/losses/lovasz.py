@@ -13,8 +13,9 @@ from metriseg import validation
 from metriseg.batch import Activation, Batch
 from metriseg.losses.base import OverlapLoss
 from metriseg.options import GroupOptions, RegionOptions
+from metriseg.passes import label_errors
 from metriseg.reduction import counted_classes
-from metriseg.statistics import RegionStatistics
+from metriseg.statistics import RegionStatistics, has_label_logs
 
 __all__ = ["LovaszHingeLoss", "LovaszSoftmaxLoss"]
 
@@ -78,6 +79,8 @@ class LovaszSoftmaxLoss(_LovaszLoss):
     defaults: ClassVar[RegionOptions] = {"classes": "present", "per_image": False}
 
     def errors(self, batch: Batch, own: Tensor) -> Tensor:
+        if has_label_logs(batch):
+            return label_errors(batch)
         return torch.where(own, 1 - batch.probabilities, batch.probabilities)
 
 

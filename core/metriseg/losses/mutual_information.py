@@ -12,6 +12,7 @@ from metriseg import validation
 from metriseg.batch import Activation, Batch
 from metriseg.losses.base import TableLoss
 from metriseg.options import LossOptions
+from metriseg.passes import question_entropies
 from metriseg.reduction import counted_classes, mean
 from metriseg.statistics import RegionStatistics
 
@@ -89,6 +90,12 @@ class RegionMutualInformationLoss(TableLoss):
 
     def _cross_entropy(self, batch: Batch) -> Tensor:
         """``(N, C)``: the mean binary cross-entropy over the pixels of every image."""
+        if batch.has_labels and batch.activation == "sigmoid":
+            pixels = batch.logits[0, 0].numel()
+            mass = batch.logits.new_full((1, 1), float(pixels))
+            if batch.weight is not None:
+                mass = batch.weight.flatten(1).sum(1, keepdim=True)
+            return mean(question_entropies(batch), mass)
         costs = F.binary_cross_entropy(
             batch.log_probabilities, batch.log_complements, batch.target
         ).flatten(2)

@@ -15,7 +15,7 @@ from metriseg.batch import Batch
 from metriseg.losses.base import DistanceLoss, PixelLoss, SegmentationLoss
 from metriseg.options import DistanceOptions, LossOptions, Reduction
 from metriseg.reduction import beside_classes, pixel_mass, reduce_pixels
-from metriseg.statistics import RegionStatistics
+from metriseg.statistics import RegionStatistics, has_label_logs, label_log_probabilities
 
 __all__ = [
     "CrossEntropyLoss",
@@ -29,12 +29,18 @@ __all__ = [
 Normalize = Literal["pixels", "weights"]
 
 
+def seen_log_probabilities(batch: Batch) -> Tensor:
+    """ln p for formulas of the target: ``(N, *S)`` at the labels where that is enough."""
+    return label_log_probabilities(batch) if has_label_logs(batch) else batch.log_probabilities
+
+
 def labelled_values(
     loss: SegmentationLoss,
     batch: Batch,
     exclusive: Callable[..., Tensor],
     question: Callable[..., Tensor],
     *parameters: Any,
+    dense: bool = False,
 ) -> Tensor:
     """``(N, *S)``: what every pixel costs, with the class weights of ``loss``.
 
@@ -43,8 +49,10 @@ def labelled_values(
         question: the formula for yes-or-no questions, of log-probabilities, those of the
             complements, and target; the mean over the questions is taken.
         parameters: what either takes besides.
+        dense: whether the exclusive formula looks at all classes, also of labels.
     """
-    log_p, target = batch.log_probabilities, batch.target
+    target = batch.target
+    log_p = batch.log_probabilities if dense else seen_log_probabilities(batch)
     if batch.one_vs_rest:
         values = question(log_p, batch.log_complements, target, *parameters)
         return loss.mean_over_classes(values, batch)
@@ -62,7 +70,8 @@ def cross_entropies(
     Raises:
         ValueError: for ``pos_weight`` with exclusive classes, or for another number of them.
     """
-    log_p, target = batch.log_probabilities, batch.target
+    target = batch.target
+    log_p = batch.log_probabilities if label_smoothing else seen_log_probabilities(batch)
     if not batch.one_vs_rest:
         if pos_weight is not None:
             raise ValueError(
@@ -230,6 +239,9 @@ class CrossEntropyLoss(PixelLoss):
         self.normalize = normalize
         self.balance = balance
 
+    def wants_label_logs(self, batch: Batch) -> bool:
+        return not self.label_smoothing and has_label_logs(batch)
+
     def evaluate(self, batch: Batch) -> Tensor:
         if self.balance is None:
             return cross_entropies(
@@ -301,6 +313,9 @@ class TopKLoss(PixelLoss):
             validation.number, "threshold", threshold, low=0.0, high=1.0, open_low=True
         )
 
+    def wants_label_logs(self, batch: Batch) -> bool:
+        return has_label_logs(batch)
+
     def evaluate(self, batch: Batch) -> Tensor:
         return cross_entropies(self, batch)
 
@@ -332,7 +347,7 @@ class TopKLoss(PixelLoss):
                 batch.log_probabilities, batch.log_complements, batch.target
             )
             return entropies[:, batch.num_classes - self.num_included(batch) :].mean(1)
-        return F.cross_entropy(batch.log_probabilities, batch.target)
+        return F.cross_entropy(seen_log_probabilities(batch), batch.target)
 
 
 class FocalLoss(PixelLoss):
@@ -371,6 +386,9 @@ class FocalLoss(PixelLoss):
         super().__init__(**options)
         self.gamma = validation.number("gamma", gamma, low=0.0)
         focal_alpha(self, alpha)
+
+    def wants_label_logs(self, batch: Batch) -> bool:
+        return has_label_logs(batch)
 
     def evaluate(self, batch: Batch) -> Tensor:
         return focal_values(self, batch, self.gamma, alpha_in(self, batch))
@@ -417,6 +435,9 @@ class DistanceMapCrossEntropyLoss(DistanceLoss):
         validation.one_of("map", map, ("normalized", "raw"))
         self.map = map
 
+    def wants_label_logs(self, batch: Batch) -> bool:
+        return has_label_logs(batch)
+
     def evaluate(self, batch: Batch) -> Tensor:
         penalty = self._penalty(batch)
         if batch.one_vs_rest:
@@ -424,6 +445,9 @@ class DistanceMapCrossEntropyLoss(DistanceLoss):
                 batch.log_probabilities, batch.log_complements, batch.target
             )
             return self.mean_over_classes((1 + penalty) * values, batch)
+        if has_label_logs(batch):
+            log_p = (1 + penalty[:, 0]) * label_log_probabilities(batch)
+            return self.at_target(lambda t: F.cross_entropy(log_p, t), batch)
         return self.at_target(
             lambda t: F.cross_entropy((1 + penalty) * batch.log_probabilities, t), batch
         )
@@ -471,9 +495,14 @@ class MimeLoss(PixelLoss):
         self.a = validation.number("a", a, low=0.0, open_low=True)
         self.b = validation.number("b", b, low=0.0, open_low=True)
 
+    def wants_label_logs(self, batch: Batch) -> bool:
+        return has_label_logs(batch) and self.class_factors(batch) is None
+
     def evaluate(self, batch: Batch) -> Tensor:
-        values = F.mime(batch.probabilities, batch.target, self.a, self.b)
         factors = self.class_factors(batch)
+        if factors is None and has_label_logs(batch):
+            return F.mime_of_label(label_log_probabilities(batch).exp(), self.a, self.b)
+        values = F.mime(batch.probabilities, batch.target, self.a, self.b)
         return (values if factors is None else values * beside_classes(factors, values)).sum(1)
 
 
@@ -500,7 +529,12 @@ class NegativeMimeLoss(PixelLoss):
     tensor(-0.2500)
     """
 
+    def wants_label_logs(self, batch: Batch) -> bool:
+        return has_label_logs(batch)
+
     def evaluate(self, batch: Batch) -> Tensor:
         # with fewer, all foreground is a trivial solution
         validation.enough_classes(self, batch.num_classes, 3)
+        if has_label_logs(batch):
+            return self.at_target(lambda t: -label_log_probabilities(batch).exp(), batch)
         return self.at_target(lambda t: -F.expected_over_target(batch.probabilities, t), batch)

@@ -119,7 +119,7 @@ class _PowerLoss(RegionLoss):
 
     @property
     def moments(self) -> frozenset[float]:
-        return frozenset({1.0, self.power})
+        return frozenset({self.power})
 
 
 class PowerDiceLoss(_PowerLoss):
@@ -306,6 +306,10 @@ class SensitivitySpecificityLoss(RegionLoss):
 
     @property
     def moments(self) -> frozenset[float]:
+        return frozenset({2.0})
+
+    @property
+    def overlap_moments(self) -> frozenset[float]:
         return frozenset({1.0, 2.0})
 
     def from_statistics(self, s: RegionStatistics) -> Tensor:
