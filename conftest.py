@@ -16,6 +16,7 @@ FRAMEWORKS = {
 #: Module -> the optional package whose absence makes it unimportable.
 OPTIONAL = {
     "partitions/torchmetrics.py": "torchmetrics",
+    "fused/kernels.py": "triton",
     "metriseg_detectron2/panoptic_deeplab.py": "panopticapi",
     "metriseg_detectron2/point_rend.py": "cv2",
 }

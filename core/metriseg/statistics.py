@@ -14,6 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from metriseg import fused
 from metriseg.batch import Activation, Batch, exact_backward, full_precision
 from metriseg.options import Overlap
 
@@ -238,21 +239,36 @@ class _Pass(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         ctx.save_for_backward(logits, target, weight)
         ctx.asked = asked
-        sums = _Sums.zeros(logits, asked)
+        ctx.fused = fused.fits(
+            logits, target, asked.activation, errors=asked.errors, least=asked.least
+        )
         pixels = math.prod(logits.shape[2:])
-        logs = logits.new_empty(len(logits), 1, pixels if asked.logs else 0)
-        for (rows, columns), tile in _tiles(logits, target, weight):
-            _add_tile(sums.of_images(rows), logs[rows, :, columns], tile, asked)
+        if ctx.fused:
+            found, logs = fused.forward(
+                *_contiguous(logits, target, weight),
+                activation=asked.activation,
+                overlap=asked.overlap,
+                predicted=asked.predicted,
+                powers=asked.target,
+                errors=asked.errors,
+                logs=asked.logs,
+            )
+            sums = _Sums(*found)
+        else:
+            sums = _Sums.zeros(logits, asked)
+            logs = logits.new_empty(len(logits), 1, pixels if asked.logs else 0)
+            for (rows, columns), tile in _tiles(logits, target, weight):
+                _add_tile(sums.of_images(rows), logs[rows, :, columns], tile, asked)
         count = logits.new_full((len(logits),), float(pixels))
         if weight is not None:
             count = weight.flatten(1).sum(1)
         if asked.errors and asked.activation == "softmax" and not target.is_floating_point():
             # all that is neither of a class nor claimed by it
             sums.rejected.copy_(count.unsqueeze(1) - sums.target[0] - sums.claimed)
-        found = [one.to(logits.dtype) for one in sums]
-        ctx.mark_non_differentiable(found[2], count)
+        given = [one.to(logits.dtype) for one in sums]
+        ctx.mark_non_differentiable(given[2], count)
         shape = (len(logits), *logits.shape[2:]) if asked.logs else (0,)
-        return *found[:3], count, *found[3:], logs.view(shape)
+        return *given[:3], count, *given[3:], logs.view(shape)
 
     @staticmethod
     @exact_backward
@@ -266,6 +282,17 @@ class _Pass(torch.autograd.Function):
             on_missed, on_claimed = grads[4], grads[5] - grads[6]
             grad_overlap = grad_overlap - _first(asked.overlap, logits) * (on_missed + on_claimed)
             grad_predicted = grad_predicted + _first(asked.predicted, logits) * on_claimed
+        if ctx.fused and not torch.is_grad_enabled():
+            found = fused.backward(
+                *_contiguous(logits, target, weight),
+                grad_overlap,
+                grad_predicted,
+                grads[7].flatten(1) if asked.logs else None,
+                activation=asked.activation,
+                overlap=asked.overlap,
+                predicted=asked.predicted,
+            )
+            return found.view(logits.shape), None, None, None
         on_logs = grads[7].reshape(len(logits), 1, -1)
         grad = logits.new_empty(*logits.shape[:2], math.prod(logits.shape[2:]))
         for (rows, columns), tile in _tiles(logits, target, weight):
@@ -553,6 +580,17 @@ def tile_values(device: torch.device) -> int:
     if device.type != "cpu":
         return TILE_VALUES
     return min(TILE_VALUES, CACHED_VALUES * torch.get_num_threads())
+
+
+def _contiguous(
+    logits: Tensor, target: Tensor, weight: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Logits (N, C, s), target (N, s) or (N, C, s), weight (N, s), as the kernels read them."""
+    return (
+        logits.flatten(2).contiguous(),
+        target.flatten(2 if target.is_floating_point() else 1).contiguous(),
+        None if weight is None else weight.flatten(1).contiguous(),
+    )
 
 
 def _tiles(
