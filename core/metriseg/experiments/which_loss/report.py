@@ -135,4 +135,4 @@ def differences(columns: Mapping[str, int], groups: Mapping[str, Sequence[Entry]
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names) if names else "none"
+    return "; ".join(names) if names else "none"
