@@ -11,6 +11,9 @@ from metriseg import arguments
 from metriseg.arrays import host, integer_array
 from metriseg.offsets import half_neighbours
 
+#: Numbers that a library holds, and one more for what doesn't count.
+_FEW = 2**32 - 4
+
 #: What connected-components-3d takes: its connectivity, by dimensions and ours.
 _LIBRARY: dict[tuple[int, int], Any] = {
     (2, 1): 4,
@@ -60,9 +63,7 @@ def connected_components(
     counted = None if valid is None else _mask(valid, array.shape)
     if array.size == 0:
         return np.zeros(array.shape, np.int64)
-    # from 1, since libraries take 0 for the background, and few numbers, which they all hold
-    _, dense = np.unique(array, return_inverse=True)
-    dense = dense.reshape(array.shape)
+    dense = _small_numbers(array)
     if counted is not None:
         # a number that no label has: no type of the caller's is asked to hold another
         dense = np.where(counted, dense, int(dense.max()) + 1)
@@ -76,6 +77,24 @@ def connected_components(
     return numbered
 
 
+def _small_numbers(array: NDArray[Any]) -> NDArray[np.int64]:
+    """Other names for the labels, from 0 on, which libraries hold."""
+    low, high = int(array.min()), int(array.max())
+    if high - low < _FEW:
+        wide = array if array.dtype.itemsize == 8 else array.astype(np.int64)
+        return (wide - wide.dtype.type(low)).astype(np.int64, copy=False)
+    # a run of equal pixels has one name
+    heads = _run_heads(array.ravel())
+    _, names = np.unique(array.ravel()[heads], return_inverse=True)
+    lengths = np.diff(heads, append=array.size)
+    return np.repeat(names.astype(np.int64), lengths).reshape(array.shape)
+
+
+def _run_heads(flat: NDArray[Any]) -> NDArray[np.intp]:
+    """Where a pixel differs from the one before it."""
+    return np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]]))
+
+
 def _mask(valid: Any, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     mask = host("valid", valid)
     if mask.dtype != np.bool_ or mask.shape != shape:
@@ -87,16 +106,17 @@ def _mask(valid: Any, shape: tuple[int, ...]) -> NDArray[np.bool_]:
 
 def _by_library(dense: NDArray[np.int64], reach: int) -> NDArray[np.int64] | None:
     code = _LIBRARY.get((dense.ndim, reach))
-    if code is None or int(dense.max()) >= 2**32 - 2:
+    if code is None:
         return None
     try:
         import cc3d
     except ImportError:
         return None
+    # from 1: 0 is its background
     labelled: NDArray[Any] = cc3d.connected_components(
-        (dense + 1).astype(np.uint32, order="C"), connectivity=code
+        np.add(dense, 1, dtype=np.uint32, order="C", casting="unsafe"), connectivity=code
     )
-    return labelled.astype(np.int64)
+    return labelled
 
 
 def _by_graph(dense: NDArray[np.int64], reach: int) -> NDArray[np.int64]:
@@ -121,8 +141,17 @@ def _by_graph(dense: NDArray[np.int64], reach: int) -> NDArray[np.int64]:
     return found.reshape(dense.shape)
 
 
-def _by_first_pixel(found: NDArray[np.int64]) -> NDArray[np.int64]:
-    _, first, index = np.unique(found, return_index=True, return_inverse=True)
+def _by_first_pixel(found: NDArray[Any]) -> NDArray[np.int64]:
+    """The same components, numbered in the order of their first pixels."""
+    if found.size == 0:
+        return np.zeros(found.shape, np.int64)
+    flat = found.ravel()
+    heads = _run_heads(flat)
+    names = flat[heads]
+    first = np.full(int(names.max()) + 1, found.size)
+    # of several that are written to one place, the last stays
+    first[names[::-1]] = heads[::-1]
     rank = np.empty(len(first), np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    return rank[index].reshape(found.shape)
+    rank[np.argsort(first, kind="stable")] = np.arange(len(first))
+    numbered: NDArray[np.int64] = rank[found]
+    return numbered

@@ -151,3 +151,28 @@ def test_a_mask_of_another_kind(valid: Any) -> None:
 def test_errors(labels: Any, connectivity: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         connected_components(labels, connectivity=connectivity)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "dtype"),
+    [
+        (-128, 127, np.int8),
+        (0, 255, np.uint8),
+        (-(2**31), 2**31 - 1, np.int32),
+        (0, 2**32 - 1, np.uint32),
+        (-(2**63), 2**63 - 1, np.int64),
+        (2**62, 2**62 + 5, np.int64),
+    ],
+)
+def test_the_ends_of_every_type(low: int, high: int, dtype: type) -> None:
+    """Labels that no smaller type holds, nor the difference of two of them."""
+    pattern = np.array([[0, 0, 1, 1], [2, 0, 0, 1], [2, 2, 1, 0]])
+    middle = low + (high - low) // 2
+    labels = np.array([low, high, middle], dtype)[pattern]
+    expected = connected_components(pattern)
+    assert expected.tolist() == [[0, 0, 1, 1], [2, 0, 0, 1], [2, 2, 3, 4]]
+    np.testing.assert_array_equal(connected_components(labels), expected)
+    valid = pattern < 2
+    np.testing.assert_array_equal(
+        connected_components(labels, valid=valid), connected_components(pattern, valid=valid)
+    )
