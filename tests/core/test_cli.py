@@ -71,7 +71,7 @@ def test_every_measure_that_needs_no_image(files: tuple[str, str]) -> None:
     assert found["a"] == {"path": "x.png", "regions": len(np.unique(X))}
     assert found["b"] == {"path": "y.npy", "regions": len(np.unique(Y))}
     assert found["pixels"] == X.size
-    expected = [measure for measure in MEASURES.values() if measure.needs != "features"]
+    expected = [measure for measure in MEASURES.values() if measure.is_plain]
     assert [row["metric"] for row in found["metrics"]] == [measure.name for measure in expected]
     for row, measure in zip(found["metrics"], expected, strict=True):
         normalized = measure.normalized and measure.normalized(table)
@@ -406,7 +406,7 @@ def test_a_narrow_terminal(
     """No name is cut, and no number; no line is longer than the longest name."""
     table = contingency_table(X, Y)
     comparison = Comparison(X, Y, None, [])
-    rows = [comparison.row(one) for one in MEASURES.values() if one.needs != "features"]
+    rows = [comparison.row(one) for one in MEASURES.values() if one.is_plain]
     rows.append(comparison.weighted_row("texture-features", families()["union"]))
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("COLUMNS", str(width))
@@ -414,7 +414,7 @@ def test_a_narrow_terminal(
         print_table(*files, table, rows)
     lines = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out).splitlines()
     for measure in MEASURES.values():
-        if measure.needs != "features":
+        if measure.is_plain:
             assert measure.name in lines
     assert "weighted: texture-features" in lines
     assert f"  {_number(partition_distance(table))} pixels²" in lines
