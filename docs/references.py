@@ -67,8 +67,11 @@ DOCUMENTED = (
     "metriseg.partitions.intensity_bins",
     "metriseg.partitions.intensity_features",
     "metriseg.partitions.larsen_aone_dissimilarity",
+    "metriseg.partitions.match_objects",
     "metriseg.partitions.microm_distance",
     "metriseg.partitions.mirkin_distance",
+    "metriseg.partitions.object_scores",
+    "metriseg.partitions.objects",
     "metriseg.partitions.partition_distance",
     "metriseg.partitions.partition_scores",
     "metriseg.partitions.partition_sketch",
@@ -81,6 +84,7 @@ DOCUMENTED = (
     "metriseg.partitions.van_dongen_distance",
     "metriseg.partitions.variation_of_information",
     "metriseg.partitions.weighted_partition_distance",
+    "metriseg.partitions.worst_objects",
 )
 
 

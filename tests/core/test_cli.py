@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 import metriseg
 import metriseg.partitions
 from metriseg.components import connected_components
-from metriseg.partitions import MEASURES, contingency_table, partition_distance
+from metriseg.partitions import MEASURES, contingency_table, partition_distance, partition_scores
 
 Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
 pytest.importorskip("typer", reason="typer is not installed")
@@ -129,6 +129,20 @@ def test_components(files: tuple[str, str]) -> None:
     assert table.shape[0] > len(np.unique(X))
     assert found["metrics"][0]["value"] == partition_distance(table)
     assert found["pixels"] == kept.sum()
+
+
+def test_objects_by_name(files: tuple[str, str]) -> None:
+    """Of labels, and of components but those of label 0; not among what is printed unasked."""
+    names = [name for name, one in MEASURES.items() if one.needs == "objects"]
+    ask = [word for name in names for word in ("--metric", name)]
+    found = of_json(*files, *ask)["metrics"]
+    table = contingency_table(X, Y)
+    assert {row["metric"]: row["value"] for row in found} == {
+        name: MEASURES[name](table) for name in names
+    }
+    found = of_json(*files, *ask, "--components")["metrics"]
+    assert {row["metric"]: row["value"] for row in found} == partition_scores(X, Y, metrics=names)
+    assert not set(names) & {row["metric"] for row in of_json(*files)["metrics"]}
 
 
 @pytest.mark.parametrize("options", [[], ["--components", "--ignore", "1"]])

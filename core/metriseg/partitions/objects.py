@@ -172,7 +172,8 @@ def match_objects(
     Args:
         table: of one measure; x is the truth. What was ignored when it was made is in no union.
         threshold: t, in [0, 1); an IoU equal to it is no match.
-        method: only matters below 0.5.
+        method: only matters below 0.5. "optimal" takes time that grows with the square, or the
+            cube, of the objects that hang together by overlaps above the threshold.
         background: a label, or several, that are no objects, on both sides; a mapping such as
             ``{"x": 0, "y": [0, 255]}`` gives them a side; None where there is none. What is
             shared with the background is part of an object's size.
@@ -451,7 +452,8 @@ def _best(overlaps: _Overlaps) -> Float:
 def _rates(part: Any, whole: Any, *, empty: float) -> Float:
     whole = np.asarray(whole, np.float64)
     # without any object 1, else 0
-    return np.divide(part, whole, out=np.full(whole.shape, empty), where=whole != 0)
+    rates: Float = np.divide(part, whole, out=np.full(whole.shape, empty), where=whole != 0)
+    return rates
 
 
 def _threshold(name: str, value: Any) -> float:
