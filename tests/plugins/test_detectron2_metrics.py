@@ -210,7 +210,7 @@ def test_panoptic(record: dict[str, Any]) -> None:
 
 
 def test_predicted_void_is_no_object(record: dict[str, Any]) -> None:
-    """One of two segments is void: TP 1, FN 1, and F1 2/3; void is 0 beside segments_info, or -1."""
+    """One of two segments is void (0 beside segments_info, else -1): TP 1, FN 1, F1 2/3."""
     for row, segments in (
         ([0, 0, 0, 4, 4, 4, 0, 0], []),
         ([-1, -1, -1, 0, 0, 0, -1, -1], None),
