@@ -387,3 +387,11 @@ SEVERAL = contingency_table([1, 2], [1, 2], weight=np.ones((2, 2)))
 def test_errors(call: Callable[[], Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         call()
+
+
+@pytest.mark.parametrize("factor", [1e-300, 1e306])
+def test_weights_of_any_scale(factor: float) -> None:
+    """IoU 2/3 whatever the unit; the sum of two sizes of 1.2e308 is no float."""
+    weight = np.array([60.0, 60.0, 60.0]) * factor / 1.5
+    table = contingency_table([1, 1, 0], [1, 1, 1], weight=weight)
+    assert match_objects(table).iou.tolist() == pytest.approx([2 / 3])

@@ -401,11 +401,11 @@ def _overlaps(who: str, table: Any, background: Ignore) -> _Overlaps:
     cells = np.flatnonzero(true[table.x_index] & found[table.y_index])
     x, y, shared = table.x_index[cells], table.y_index[cells], table.values[cells]
     x_rest, y_rest = table.x_sizes[x] - shared, table.y_sizes[y] - shared
-    # halves, so that the sum of large floats doesn't leave them
-    half = shared / 2
-    iou = half / (half + x_rest / 2 + y_rest / 2)
     if table.is_count:
         iou = shared / (shared + x_rest + y_rest)
+    else:
+        # halves, so that the sum of large weights stays within the floats
+        iou = shared / 2 / (shared / 2 + x_rest / 2 + y_rest / 2)
     return _Overlaps(table, true, found, x, y, shared, x_rest, y_rest, iou)
 
 
