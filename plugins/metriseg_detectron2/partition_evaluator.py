@@ -167,10 +167,10 @@ def _true_panoptic(record: Mapping[str, Any]) -> Labels:
 
 
 def _predicted_panoptic(output: Mapping[str, Any]) -> Labels:
-    """Void is a segment of its own: 0, or -1 of models that give no segments_info."""
-    labels, _ = output["panoptic_seg"]
+    """Void is a segment of its own, 0: of models that give no segments_info it is -1."""
+    labels, segments = output["panoptic_seg"]
     numbers: Labels = labels.cpu().numpy().astype(np.int64)
-    return numbers + 1
+    return numbers + 1 if segments is None else numbers
 
 
 class _Reading(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Any
 
 from metriseg.batch import Batch
 from metriseg.extraction import make_segments
-from metriseg.partitions import DEFAULT_SCORES
+from metriseg.partitions import DEFAULT_SCORES, SCORES
 from metriseg_mmseg.carried import INSTANCE_MAP
 from metriseg_mmseg.metrics import PartitionMetric
 from metriseg_mmseg.registry import METRICS
@@ -24,7 +24,8 @@ class SegmentMetric(PartitionMetric):
     Args:
         extractor: a :class:`metriseg.extraction.Segments`, its name, or a mapping of its name
             (``type``) and arguments; that of the loss.
-        metrics: as in ``PartitionMetric``.
+        metrics: as in ``PartitionMetric``, but those of objects: the segments that an extractor
+            finds have no background.
         connectivity: as there.
         collect_device: as there.
         prefix: as there.
@@ -51,6 +52,12 @@ class SegmentMetric(PartitionMetric):
             prefix=prefix,
             collect_dir=collect_dir,
         )
+        of_objects = [name for name in self.scores.names if SCORES[name].needs == "objects"]
+        if of_objects:
+            raise ValueError(
+                "metrics must be of partitions for SegmentMetric, whose segments have no"
+                f" background, got {', '.join(of_objects)}"
+            )
         self.extractor = make_segments(extractor)
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 import metriseg
 import metriseg.partitions
 from metriseg.components import connected_components
-from metriseg.partitions import MEASURES, contingency_table, partition_distance
+from metriseg.partitions import MEASURES, contingency_table, partition_distance, partition_scores
 
 Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
 pytest.importorskip("typer", reason="typer is not installed")
@@ -71,7 +71,7 @@ def test_every_measure_that_needs_no_image(files: tuple[str, str]) -> None:
     assert found["a"] == {"path": "x.png", "regions": len(np.unique(X))}
     assert found["b"] == {"path": "y.npy", "regions": len(np.unique(Y))}
     assert found["pixels"] == X.size
-    expected = [measure for measure in MEASURES.values() if measure.needs != "features"]
+    expected = [measure for measure in MEASURES.values() if measure.is_plain]
     assert [row["metric"] for row in found["metrics"]] == [measure.name for measure in expected]
     for row, measure in zip(found["metrics"], expected, strict=True):
         normalized = measure.normalized and measure.normalized(table)
@@ -129,6 +129,20 @@ def test_components(files: tuple[str, str]) -> None:
     assert table.shape[0] > len(np.unique(X))
     assert found["metrics"][0]["value"] == partition_distance(table)
     assert found["pixels"] == kept.sum()
+
+
+def test_objects_by_name(files: tuple[str, str]) -> None:
+    """Of labels, and of components but those of label 0; not among what is printed unasked."""
+    names = [name for name, one in MEASURES.items() if one.needs == "objects"]
+    ask = [word for name in names for word in ("--metric", name)]
+    found = of_json(*files, *ask)["metrics"]
+    table = contingency_table(X, Y)
+    assert {row["metric"]: row["value"] for row in found} == {
+        name: MEASURES[name](table) for name in names
+    }
+    found = of_json(*files, *ask, "--components")["metrics"]
+    assert {row["metric"]: row["value"] for row in found} == partition_scores(X, Y, metrics=names)
+    assert not set(names) & {row["metric"] for row in of_json(*files)["metrics"]}
 
 
 @pytest.mark.parametrize("options", [[], ["--components", "--ignore", "1"]])
@@ -406,7 +420,7 @@ def test_a_narrow_terminal(
     """No name is cut, and no number; no line is longer than the longest name."""
     table = contingency_table(X, Y)
     comparison = Comparison(X, Y, None, [])
-    rows = [comparison.row(one) for one in MEASURES.values() if one.needs != "features"]
+    rows = [comparison.row(one) for one in MEASURES.values() if one.is_plain]
     rows.append(comparison.weighted_row("texture-features", families()["union"]))
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("COLUMNS", str(width))
@@ -414,7 +428,7 @@ def test_a_narrow_terminal(
         print_table(*files, table, rows)
     lines = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out).splitlines()
     for measure in MEASURES.values():
-        if measure.needs != "features":
+        if measure.is_plain:
             assert measure.name in lines
     assert "weighted: texture-features" in lines
     assert f"  {_number(partition_distance(table))} pixels²" in lines

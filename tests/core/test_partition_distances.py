@@ -408,7 +408,7 @@ def test_equal_partitions_are_exactly_at_the_best_value(name: str) -> None:
 def test_the_names_are_those_of_functions() -> None:
     for name, measure in MEASURES.items():
         assert measure.name == name
-        assert measure.needs in ("", "counts", "features")
+        assert measure.needs in ("", "counts", "features", "objects")
         assert (measure.best == 0) == (measure.better == "lower")
     with pytest.raises(TypeError):
         MEASURES["mine"] = None  # type: ignore[index]

@@ -209,6 +209,18 @@ def test_panoptic(record: dict[str, Any]) -> None:
         assert found["merge"] == pytest.approx(merge)
 
 
+def test_predicted_void_is_no_object(record: dict[str, Any]) -> None:
+    """One of two segments is void (0 beside segments_info, else -1): TP 1, FN 1, F1 2/3."""
+    for row, segments in (
+        ([0, 0, 0, 4, 4, 4, 0, 0], []),
+        ([-1, -1, -1, 0, 0, 0, -1, -1], None),
+    ):
+        numbers = torch.tensor(enlarged(row), dtype=torch.int32)
+        output = {"panoptic_seg": (numbers, segments)}
+        found = evaluated(record, output, kind="panoptic", metrics=["object_f1", "object_ap"])
+        assert found == pytest.approx({"object_f1": 2 / 3, "object_ap": 1 / 2})
+
+
 def test_reset_and_nothing_to_compare(record: dict[str, Any]) -> None:
     evaluator = PartitionEvaluator(NAME, task="stuff")
     evaluator.process([record], [{"sem_seg": logits(enlarged(ROW) % 9)}])

@@ -158,3 +158,5 @@ def test_metric_scores_the_segments_of_the_channel() -> None:
 def test_metric_asks_for_the_objects() -> None:
     with pytest.raises(ValueError, match="must hold gt_instance_map"):
         SegmentMetric().process(None, [{"seg_logits": {"data": torch.rand(1, 4, 4)}}])
+    with pytest.raises(ValueError, match="no background, got object_f1"):
+        SegmentMetric(metrics=["split", "object_f1"])

@@ -21,6 +21,7 @@ from metriseg.data.label_maps import read_image, read_label_map
 from metriseg.data.nifti import check_one_space
 from metriseg.partitions import MEASURES, Measure
 from metriseg.partitions.counting import ignored_labels
+from metriseg.partitions.objects import object_names
 
 app = typer.Typer(
     help="Segmentation losses and partition metrics.",
@@ -196,14 +197,20 @@ def compare(
             )
         check_one_space({"A": a, "B": b, **({} if weights is None else {"--weights": weights})})
         left_out = ignore or []
+        names: tuple[Any, Any] = (None, None)
         if components:
+            classes = x, y
             with said_as(labels=f"A {a}", ignore="--ignore"):
                 x = _components(x, left_out)
             with said_as(labels=f"B {b}", ignore="--ignore"):
                 y = _components(y, left_out)
             left_out = [_LEFT_OUT]
+            names = (
+                object_names(x, integer_array("A", classes[0])),
+                object_names(y, integer_array("B", classes[1])),
+            )
         with said_as(**_names(a, b, weights)):
-            comparison = Comparison(x, y, image, left_out)
+            comparison = Comparison(x, y, image, left_out, names)
             rows = [comparison.row(measure) for measure in measures]
             rows += [
                 comparison.weighted_row(name, one)
@@ -234,7 +241,7 @@ def experiment_module(name: str) -> Any:
 def _measures(names: Sequence[str]) -> list[Measure]:
     """Those named; of no names all that need no image."""
     if not names:
-        return [measure for measure in MEASURES.values() if measure.needs != "features"]
+        return [measure for measure in MEASURES.values() if measure.is_plain]
     return [MEASURES[_known("--metric", name, MEASURES)] for name in names]
 
 

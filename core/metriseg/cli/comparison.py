@@ -92,10 +92,19 @@ class Comparison:
         y: label map of the same shape.
         image: of that shape, or with three colours; or None.
         ignore: labels to leave out.
+        names: new names of the labels of x and y, for what is of objects, where 0 is the
+            background; None where the labels are so already.
     """
 
-    def __init__(self, x: Any, y: Any, image: Any, ignore: Sequence[int]) -> None:
-        self.x, self.y, self.image, self.ignore = x, y, image, ignore
+    def __init__(
+        self,
+        x: Any,
+        y: Any,
+        image: Any,
+        ignore: Sequence[int],
+        names: tuple[Any, Any] = (None, None),
+    ) -> None:
+        self.x, self.y, self.image, self.ignore, self.names = x, y, image, ignore, names
         self.table = self._count()
 
     @property
@@ -105,7 +114,11 @@ class Comparison:
 
     def row(self, measure: Measure) -> Row:
         """What a measure makes of them."""
-        table = self._described() if measure.needs == "features" else self.table
+        table = self.table
+        if measure.needs == "features":
+            table = self._described()
+        elif measure.needs == "objects":
+            table = table.relabel(*self.names)
         normalized = measure.normalized
         return Row(
             metric=measure.name,

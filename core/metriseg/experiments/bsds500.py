@@ -89,7 +89,7 @@ def by_size(photographs: Iterable[Photograph]) -> list[Segmentations]:
 
 def plain_measures() -> dict[str, Measure]:
     """Those that need nothing but labels."""
-    return {name: one for name, one in MEASURES.items() if one.needs != "features"}
+    return {name: one for name, one in MEASURES.items() if one.is_plain}
 
 
 def all_pairs(group: Segmentations, measures: Mapping[str, Measure]) -> dict[str, Float]:

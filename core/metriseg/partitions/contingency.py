@@ -7,7 +7,8 @@ or of the ranks of a process group add up to exactly the table of the whole.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,10 @@ from numpy.typing import NDArray
 
 from metriseg.partitions.counting import Ignore, counted_cells, given_cells, ignored_labels
 from metriseg.partitions.grouping import Cells, CellSum, added_up, group
+from metriseg.partitions.renaming import renamed
 from metriseg.partitions.stack import TableStack
 from metriseg.partitions.table import Measured, Signatures, Table, sum_by
+from metriseg.partitions.table_files import read_table, write_table
 
 __all__ = ["ContingencyTable", "contingency_table"]
 
@@ -256,6 +259,63 @@ class ContingencyTable(Measured):
         """With x and y exchanged."""
         cells = self.cells
         return self._of(group(Cells(cells.y, cells.x, cells.values, cells.features)))
+
+    def relabel(
+        self,
+        x: Mapping[int, int] | Any = None,
+        y: Mapping[int, int] | Any = None,
+    ) -> ContingencyTable:
+        """The table of the relabelled maps, without the maps; this one stays as it is.
+
+        Labels that get one name become one region. All get their new names at once, so that
+        ``{1: 2, 2: 1}`` exchanges two.
+
+        Args:
+            x: new names of the labels of x: a mapping, where labels that it lacks keep their
+                name; or an array, with the new name of the label i at the place i, as in
+                ``x[labels]``. None keeps all.
+            y: those of y.
+
+        Returns:
+            A table of the same measures and features, and of the same total.
+
+        Raises:
+            ValueError: for names that are no integers, negative or above 2^63 - 1, and arrays
+                that lack a label of the table.
+
+        >>> table = contingency_table([0, 1, 2, 2], [3, 3, 4, 5])
+        >>> table.relabel({2: 1}, {4: 9}) == contingency_table([0, 1, 1, 1], [3, 3, 9, 5])
+        True
+        """
+        cells, given = self._sum.total(), {"x": x, "y": y}
+        if cells is None or len(cells.x) == 0:
+            for side, names in given.items():
+                renamed(side, np.empty(0, np.int64), names)
+            return ContingencyTable().merge(self)
+        new = {}
+        for side, names in given.items():
+            labels, index = self._index(side)
+            new[side] = renamed(side, labels, names)[index]
+        return self._of(group(Cells(new["x"], new["y"], cells.values, cells.features)))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the entries to one ``.npz`` file, compressed and without pickle.
+
+        The file takes its place when it is complete: where writing fails, an old one stays.
+        """
+        write_table(path, self._sum.total())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> ContingencyTable:
+        """The table that :meth:`save` wrote, equal to the one that was saved.
+
+        Raises:
+            OSError: where there is no file that may be read.
+            ValueError: for a file of another kind or version, or one that is broken.
+        """
+        table = cls()
+        table._start(read_table(path))
+        return table
 
     def to_dense(self, *, limit: int = DENSE) -> NDArray[Any]:
         """``(m, n)`` array, or ``(m, n, measures)``.

@@ -13,7 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from metriseg.partitions.table import Table, symmetric_differences, within_floats
+from metriseg.partitions.table import (
+    Table,
+    missing_information,
+    symmetric_differences,
+    within_floats,
+)
 
 __all__ = [
     "adapted_rand_error",
@@ -332,12 +337,9 @@ def _largest(index: Any, values: Any, regions: int) -> Any:
 
 
 def _conditional_entropy(table: Table, whole: Any) -> Any:
-    """-sum C/N ln(C / whole), cell by cell; a cell that is all of it adds exactly 0."""
-    values = table.values.astype(np.float64)
-    share, rest = values / whole, (whole - values) / whole
-    # ln of a share near 1 would lose the digits in which it differs from 1
-    logarithm = np.where(share > 0.5, np.log1p(-np.minimum(rest, 0.5)), np.log(share))
-    return -table.sum_cells(values * logarithm) / np.asarray(table.total, np.float64) + 0.0
+    """-sum C/N ln(C / whole)."""
+    terms = missing_information(table.values, whole)
+    return table.sum_cells(terms) / np.asarray(table.total, np.float64)
 
 
 def _ordered_pairs(total: Any) -> Any:

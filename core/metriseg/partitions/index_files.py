@@ -1,4 +1,4 @@
-"""The files of an index of partitions."""
+"""Files that are complete or not there, and those of an index of partitions."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def written_anew(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise
 
 
-def read_index(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
-    """What the file holds, by name, checked.
+def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
+    """All that an archive of arrays holds, by name.
 
     Raises:
         OSError: where there is no file that may be read.
@@ -40,14 +40,26 @@ def read_index(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
     """
     with open(path, "rb") as file:
         try:
-            archive = np.load(file, allow_pickle=False)
-            kept: dict[str, NDArray[Any]] = dict(archive)
-            version = int(kept["version"]) if "version" in kept else None
+            return dict(np.load(file, allow_pickle=False))
         except Exception as error:  # a broken archive has many ways to fail, and as many errors
             raise ValueError(
                 f"path must be a file that save wrote, got {path}:"
                 f" {str(error) or type(error).__name__}"
             ) from error
+
+
+def read_index(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
+    """What the file holds, by name, checked.
+
+    Raises:
+        OSError: where there is no file that may be read.
+        ValueError: for a file of another kind, or a broken one.
+    """
+    kept = read_arrays(path)
+    try:
+        version = int(kept["version"]) if "version" in kept else None
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"path must be a file that save wrote, got {path}: {error}") from error
     if version != VERSION or "mutual" not in kept:
         raise ValueError(
             f"path must be an index of version {VERSION}, got {path} of version {version}"

@@ -8,7 +8,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal
 
-from metriseg.partitions import distances, transport
+from metriseg.partitions import distances, objects, transport
 from metriseg.partitions.table import Table
 
 __all__ = ["MEASURES", "Measure"]
@@ -26,7 +26,8 @@ class Measure:
         better: whether "lower" or "higher" values say that the partitions are nearer.
         unit: of its value, "" for a pure number.
         normalized: the same within 0 … 1, where it has such a form.
-        needs: what a table must have beside one measure: "counts", "features", or nothing.
+        needs: what a table must have beside one measure: "counts", "features", "objects" (label 0
+            is the background, so what labels are called matters), or nothing.
     """
 
     name: str
@@ -34,7 +35,7 @@ class Measure:
     is_metric: bool
     better: Literal["lower", "higher"]
     unit: str = ""
-    needs: Literal["", "counts", "features"] = ""
+    needs: Literal["", "counts", "features", "objects"] = ""
     normalized: Callable[[Table], Any] | None = None
 
     def __call__(self, table: Table) -> Any:
@@ -44,6 +45,11 @@ class Measure:
     def best(self) -> float:
         """The value of a partition and itself."""
         return 0.0 if self.better == "lower" else 1.0
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is of two partitions alone, whatever their labels are called."""
+        return self.needs in ("", "counts")
 
 
 def _split(table: Table) -> Any:
@@ -75,6 +81,10 @@ _ALL = (
     Measure("rand_index", distances.rand_index, False, "higher", "", "counts"),
     Measure("adjusted_rand_index", distances.adjusted_rand_index, False, "higher", "", "counts"),
     Measure("adapted_rand_error", distances.adapted_rand_error, False, "lower", "", "counts"),
+    Measure("object_f1", objects.object_f1, False, "higher", "", "objects"),
+    Measure("object_ap", objects.object_ap, False, "higher", "", "objects"),
+    Measure("mean_object_ap", objects.mean_object_ap, False, "higher", "", "objects"),
+    Measure("panoptic_quality", objects.panoptic_quality, False, "higher", "", "objects"),
 )
 
 #: Name -> measure.

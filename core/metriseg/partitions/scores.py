@@ -20,6 +20,7 @@ from metriseg import arguments
 from metriseg.arrays import integer_array, signed
 from metriseg.components import connected_components
 from metriseg.partitions.contingency import contingency_table
+from metriseg.partitions.objects import object_names
 from metriseg.partitions.registry import MEASURES, Measure
 
 __all__ = ["DEFAULT_SCORES", "SCORES", "PartitionScores", "mean_scores", "partition_scores"]
@@ -31,7 +32,7 @@ def _of_any_size() -> dict[str, Measure]:
     """The measures that don't grow with the image, and the normalized forms of all."""
     found = {}
     for measure in MEASURES.values():
-        if measure.needs not in ("", "counts"):
+        if measure.needs == "features":
             continue
         if not measure.unit.startswith("pixels"):
             found[measure.name] = measure
@@ -102,10 +103,20 @@ class PartitionScores:
         )
         if not valid.any():
             return dict.fromkeys(self.names, math.nan)
-        table = contingency_table(
-            self._regions("truth", truth, valid), self._regions("prediction", prediction, valid)
-        )
-        return {name: float(SCORES[name](table)) for name in self.names}
+        pair = {"truth": truth, "prediction": prediction}
+        regions = [self._regions(name, labels, valid) for name, labels in pair.items()]
+        table = objects = contingency_table(*regions)
+        if self.segments == "components" and self._of_objects:
+            named = zip(regions, pair.values(), strict=True)
+            objects = table.relabel(*(object_names(one, labels[valid]) for one, labels in named))
+        return {
+            name: float(SCORES[name](objects if name in self._of_objects else table))
+            for name in self.names
+        }
+
+    @property
+    def _of_objects(self) -> tuple[str, ...]:
+        return tuple(name for name in self.names if SCORES[name].needs == "objects")
 
     def _regions(
         self, name: str, labels: NDArray[Any], valid: NDArray[np.bool_]
@@ -142,7 +153,10 @@ def partition_scores(
         metrics: one name or several of :data:`~metriseg.partitions.SCORES`: those of
             :data:`~metriseg.partitions.MEASURES` that don't grow with the image, and as
             ``"normalized_<name>"`` the form within 0 … 1 of those that have one. "split", "merge"
-            and "variation_of_information" are in nats, all others are pure numbers.
+            and "variation_of_information" are in nats, all others are pure numbers. "object_f1",
+            "object_ap", "mean_object_ap" and "panoptic_quality" are those of
+            :func:`~metriseg.partitions.object_scores`: every segment is an object but those of
+            label 0, which are the background.
         segments: "components": the segments are the connected components of each label, as
             semantic label maps need it; "labels": each label is a segment, as in maps of
             instances, wherever its pixels are.

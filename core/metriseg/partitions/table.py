@@ -138,6 +138,16 @@ def sum_by(index: NDArray[np.int64], values: NDArray[Any], length: int) -> NDArr
     return sums
 
 
+def missing_information(values: NDArray[Any], whole: Any) -> NDArray[np.float64]:
+    """-C ln(C / whole) of every cell's value C; exactly 0 of one that is all of it."""
+    values = values.astype(np.float64)
+    share, rest = values / whole, (whole - values) / whole
+    # ln of a share near 1 would lose the digits in which it differs from 1
+    logarithm = np.where(share > 0.5, np.log1p(-np.minimum(rest, 0.5)), np.log(share))
+    terms: NDArray[np.float64] = -(values * logarithm) + 0.0
+    return terms
+
+
 def symmetric_differences(table: Table) -> NDArray[Any]:
     """The measure of the symmetric difference of each cell's regions, shaped as the values.
 

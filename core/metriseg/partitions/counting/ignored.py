@@ -21,8 +21,8 @@ class IgnoredLabels(NamedTuple):
     y: NDArray[np.int64]
 
 
-def ignored_labels(ignore: Ignore) -> IgnoredLabels:
-    """``ignore`` in one form.
+def ignored_labels(ignore: Ignore, *, name: str = "ignore") -> IgnoredLabels:
+    """``ignore``, or what the argument is called, in one form.
 
     Raises:
         ValueError: for what is no label, collection of labels, or mapping from "x" and "y".
@@ -30,14 +30,14 @@ def ignored_labels(ignore: Ignore) -> IgnoredLabels:
     if isinstance(ignore, Mapping):
         if not set(ignore) <= {"x", "y"}:
             raise ValueError(
-                f"ignore must name the sides 'x' and 'y', got {sorted(map(str, ignore))}"
+                f"{name} must name the sides 'x' and 'y', got {sorted(map(str, ignore))}"
             )
-        return IgnoredLabels(_labels(ignore.get("x")), _labels(ignore.get("y")))
-    both = _labels(ignore)
+        return IgnoredLabels(_labels(name, ignore.get("x")), _labels(name, ignore.get("y")))
+    both = _labels(name, ignore)
     return IgnoredLabels(both, both)
 
 
-def _labels(given: Any) -> NDArray[np.int64]:
+def _labels(name: str, given: Any) -> NDArray[np.int64]:
     if given is None:
         return np.empty(0, np.int64)
     try:
@@ -45,19 +45,19 @@ def _labels(given: Any) -> NDArray[np.int64]:
     except TypeError:
         # one number: of Python, or an array of no axis
         listed = [given]
-    return np.array([_label(one, given) for one in listed], np.int64)
+    return np.array([_label(name, one, given) for one in listed], np.int64)
 
 
-def _label(one: Any, given: Any) -> int:
+def _label(name: str, one: Any, given: Any) -> int:
     is_truth = isinstance(one, bool) or str(getattr(one, "dtype", "")).endswith("bool")
     try:
         label = operator.index(one)
     except (TypeError, ValueError, RuntimeError):
         label = None
     if is_truth or label is None:
-        raise ValueError(f"ignore must be an integer label or several, got {given!r}")
+        raise ValueError(f"{name} must be an integer label or several, got {given!r}")
     if not -(2**63) <= label < 2**63:
-        raise ValueError(f"ignore must hold labels within int64, got {one!r}")
+        raise ValueError(f"{name} must hold labels within int64, got {one!r}")
     return label
 
 
