@@ -108,7 +108,7 @@ def test_the_snippet_of_the_page() -> None:
     """It is built, and the name that chooses the checkpoint is one of the results."""
     names: dict[str, Any] = {}
     for code in re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL):
-        if "PartitionMetric" in code:
+        if "PartitionMetric" in code or "partition/" in code:
             exec(code, names)
     scores = METRICS.build(names["val_evaluator"][1]).scores.names
     checkpoint = names["default_hooks"]["checkpoint"]
