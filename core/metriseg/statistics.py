@@ -149,7 +149,7 @@ def region_statistics(
         batch: prediction and truth.
         moments: the exponents q > 0 for which the sums are wanted. Of the target the sums for 1 are
             always there.
-        overlap_moments: those of ``overlap``; None for the same ones.
+        overlap_moments: those of ``overlap``; None for the same ones and 1.
         per_image: a group an image (``G = N``) or one group for the batch (``G = 1``).
         errors: whether ``missed``, ``claimed`` and ``rejected`` are wanted; moment 1 must be.
         overlap: "product", p t, or "minimum", min(p, t), which is p t of hard labels; for the
@@ -168,7 +168,9 @@ def region_statistics(
     (tensor([[0.9000, 0.8000]]), tensor([[1.1000, 0.9000]]), tensor([[1., 1.]]))
     """
     powers = _exponents("moments", moments)
-    shared = powers if overlap_moments is None else _exponents("overlap_moments", overlap_moments)
+    shared = _exponents(
+        "overlap_moments", {1.0, *powers} if overlap_moments is None else overlap_moments
+    )
     if errors and not (1.0 in powers and 1.0 in shared):
         raise ValueError(f"moments must have 1 among them with errors=True, got {tuple(moments)}")
     if overlap == "minimum" and (powers != (1.0,) or shared != powers):

@@ -21,7 +21,7 @@ KERNELS = "metriseg.fused.kernels"
 def test_kernels_in_the_interpreter() -> None:
     """Values and gradients are those of PyTorch's operators."""
     pytest.importorskip("triton", reason="Triton is not installed")
-    tests = Path(__file__).with_name("interpreted_kernels.py")
+    tests = Path(__file__).parents[1] / "interpreted" / "test_kernels.py"
     found = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests)],
         env={**os.environ, "TRITON_INTERPRET": "1"},

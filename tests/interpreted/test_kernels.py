@@ -1,7 +1,7 @@
 """The kernels of the GPU in Triton's interpreter, against the pass through PyTorch's operators.
 
 Triton reads TRITON_INTERPRET as it is imported, so ``test_fused.py`` runs this in a process of its
-own: ``TRITON_INTERPRET=1 python -m pytest tests/core/interpreted_kernels.py``.
+own: ``TRITON_INTERPRET=1 python -m pytest tests/interpreted``.
 """
 
 from __future__ import annotations
