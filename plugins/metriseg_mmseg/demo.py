@@ -71,6 +71,13 @@ def main(arguments: list[str] | None = None) -> int:
     # so small a network: on a busy machine threads wait for each other longer than they save
     torch.set_num_threads(1)
     config = Config.fromfile(config_path(demo.config))
+    root = config.test_dataloader.dataset.get("data_root")
+    if root is not None and not Path(root).is_dir():
+        print(
+            f"--data {options.data}: METRISEG_DATA must name the folder that it lies in",
+            file=sys.stderr,
+        )
+        return 1
     config.work_dir = str(options.work_dir or demo.work_dir)
     iterations = options.iterations or demo.iterations
     if iterations is not None:

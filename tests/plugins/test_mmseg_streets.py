@@ -174,3 +174,13 @@ def naive_ious(found: np.ndarray, truth: np.ndarray) -> Mapping[str, float]:
         both = ((found == number) & (truth == number)).sum()
         values[name] = 100 * both / either if either else np.nan
     return values
+
+
+def test_the_demo_without_its_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from metriseg_mmseg import demo
+
+    monkeypatch.setenv("METRISEG_DATA", str(tmp_path))
+    assert demo.main(["--data", "camvid"]) == 1
+    assert "METRISEG_DATA must name the folder that it lies in" in capsys.readouterr().err
