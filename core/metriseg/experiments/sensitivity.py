@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +27,7 @@ from numpy.typing import NDArray
 
 from metriseg.catalogue import CATALOGUE, Entry
 from metriseg.experiments.records import Record
+from metriseg.experiments.tables import progress
 from metriseg.viz import checked_path
 
 Mask = NDArray[np.bool_]
@@ -213,11 +213,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for number, name in enumerate(names, 1):
         if record.find(loss=name) is None:
             record.add(measure(CATALOGUE[name], plan))
-            print(f"{number} of {len(names)}: {name}", file=sys.stderr, flush=True)
+            progress(f"{number} of {len(names)}: {name}")
     results = {"settings": record.settings, "entries": record.entries}
     print("\n\n".join(f"{name}\n\n{text}" for name, text in tables(results).items()))
     for path in figures(results, given.output):
-        print(path, file=sys.stderr)
+        progress(str(path))
 
 
 def _steps(most: float, steps: int) -> list[int]:

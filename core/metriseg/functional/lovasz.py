@@ -57,8 +57,6 @@ class _Extension(torch.autograd.Function):
         slopes = torch.empty_like(errors) if ctx.needs_input_grad[0] else None
         width = min(classes, max(1, SORTED_VALUES // max(pixels, 1)))
         height = max(1, SORTED_VALUES // max(pixels * classes, 1))
-        if errors.device.type != "cpu" and errors.numel() <= SORTED_VALUES:
-            width, height = classes, groups
         for group in range(0, groups, height):
             for first in range(0, classes, width):
                 rows = slice(group, group + height), slice(first, first + width)

@@ -17,7 +17,6 @@ and as many epochs as the halving of the learning rate takes to matter.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,6 +38,7 @@ from metriseg.experiments.dice_gradient.training import (
 )
 from metriseg.experiments.dice_gradient.volumes import BEYOND, CLASSES, read_volumes
 from metriseg.experiments.records import Record
+from metriseg.experiments.tables import progress
 
 FULL_SEEDS, FULL_EPOCHS = 3, 100
 #: Of the network whose gradients are shown.
@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     results = {"settings": record.settings, "entries": record.entries}
     print("\n\n".join(f"{name}\n\n{text}" for name, text in tables(results).items()))
     for path in [given.output / PICTURE, *figures(results, given.output)]:
-        print(path, file=sys.stderr)
+        progress(str(path))
 
 
 def measure(data: Data, plan: Plan, record: Record, trials: Iterable[Trial]) -> None:
@@ -104,12 +104,10 @@ def measure(data: Data, plan: Plan, record: Record, trials: Iterable[Trial]) -> 
     for number, trial in enumerate(trials, 1):
         if record.find(**trial._asdict()) is None:
             one = record.add(train(data, trial, plan))
-            print(
+            progress(
                 f"{number} of {len(trials)}: {trial.optimizer}, {trial.loss}, seed {trial.seed}:"
                 f" validation Dice {max(one['validation'], default=0):.4f},"
-                f" {one['seconds']:.0f} s",
-                file=sys.stderr,
-                flush=True,
+                f" {one['seconds']:.0f} s"
             )
 
 

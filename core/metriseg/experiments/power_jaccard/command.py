@@ -17,7 +17,6 @@ smoothed by 10, no channel for the background. Table 2 is of 8 filters.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -34,6 +33,7 @@ from metriseg.experiments.power_jaccard.training import (
     train,
 )
 from metriseg.experiments.records import Record
+from metriseg.experiments.tables import progress
 
 
 class Extent(NamedTuple):
@@ -97,14 +97,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for number, trial in enumerate(trials, 1):
         if record.find(**trial._asdict()) is None:
             one = record.add(train(digits, trial, plan))
-            print(
+            progress(
                 f"{number} of {len(trials)}: {trial.task}, {trial.filters} filters, batches of"
                 f" {trial.batch}, {trial.loss}, repeat {trial.repeat}: mean IoU"
-                f" {one['mean IoU']:.4f}, {one['epochs']} epochs, {one['seconds']:.0f} s",
-                file=sys.stderr,
-                flush=True,
+                f" {one['mean IoU']:.4f}, {one['epochs']} epochs, {one['seconds']:.0f} s"
             )
     results = {"settings": record.settings, "entries": record.entries}
     print("\n\n".join(f"{name}\n\n{text}" for name, text in tables(results).items()))
     for path in figures(results, given.output):
-        print(path, file=sys.stderr)
+        progress(str(path))
