@@ -54,6 +54,11 @@ class Record:
         self.save()
         return self.entries[-1]
 
+    @property
+    def results(self) -> dict[str, Any]:
+        """What :func:`read` would find in the file."""
+        return {"settings": self.settings, "entries": self.entries}
+
     def save(self) -> None:
         """The whole file, or none of it."""
         self.path.parent.mkdir(parents=True, exist_ok=True)

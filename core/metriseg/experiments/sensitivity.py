@@ -214,7 +214,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if record.find(loss=name) is None:
             record.add(measure(CATALOGUE[name], plan))
             progress(f"{number} of {len(names)}: {name}")
-    results = {"settings": record.settings, "entries": record.entries}
+    results = record.results
     print("\n\n".join(f"{name}\n\n{text}" for name, text in tables(results).items()))
     for path in figures(results, given.output):
         progress(str(path))

@@ -73,10 +73,8 @@ class _Scatter(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, predicted: Tensor, true: Tensor, mass: Tensor | None) -> Tensor:
         ctx.save_for_backward(predicted, true, mass)
-        vectors = torch.cat([predicted, true], 2)
-        weighted = vectors if mass is None else vectors * mass
-        total = _total(vectors, mass)
-        mean = ctx.mean = weighted.sum(-1, keepdim=True) / total
+        vectors, weighted, total, mean = _weighed(predicted, true, mass)
+        ctx.mean = mean
         return weighted @ vectors.transpose(-1, -2) - total * (mean @ mean.transpose(-1, -2))
 
     @staticmethod
@@ -85,21 +83,24 @@ class _Scatter(torch.autograd.Function):
         length, mean = predicted.shape[2], ctx.mean
         if torch.is_grad_enabled():
             # its own derivative is wanted
-            vectors = torch.cat([predicted, true], 2)
-            weighted = vectors if mass is None else vectors * mass
-            mean = weighted.sum(-1, keepdim=True) / _total(vectors, mass)
+            mean = _weighed(predicted, true, mass)[-1]
         both = (grads[0] + grads[0].transpose(-1, -2))[..., :length, :]
         slope = both[..., :length] @ predicted - both @ mean
         slope = slope + both[..., length:] @ true
         return (slope if mass is None else slope * mass), None, None
 
 
-def _total(vectors: Tensor, mass: Tensor | None) -> Tensor:
-    """What the mean of the windows divides by."""
+def _weighed(
+    predicted: Tensor, true: Tensor, mass: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The vectors of both, the same times their mass, what that is in all, and their mean."""
+    vectors = torch.cat([predicted, true], 2)
     if mass is None:
-        return vectors.new_full((), float(vectors.shape[-1]))
-    total = mass.sum(-1, keepdim=True)
-    return torch.where(total > 0, total, 1.0)
+        weighted, total = vectors, vectors.new_full((), float(vectors.shape[-1]))
+    else:
+        weighted, total = vectors * mass, mass.sum(-1, keepdim=True)
+        total = torch.where(total > 0, total, 1.0)
+    return vectors, weighted, total, weighted.sum(-1, keepdim=True) / total
 
 
 def _blocks(values: Tensor, side: int, step: int) -> Tensor:

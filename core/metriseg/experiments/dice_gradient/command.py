@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for loss in given.losses
     ]
     measure(data, plan, record, trials)
-    results = {"settings": record.settings, "entries": record.entries}
+    results = record.results
     print("\n\n".join(f"{name}\n\n{text}" for name, text in tables(results).items()))
     for path in [given.output / PICTURE, *figures(results, given.output)]:
         progress(str(path))

@@ -102,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 f" {trial.batch}, {trial.loss}, repeat {trial.repeat}: mean IoU"
                 f" {one['mean IoU']:.4f}, {one['epochs']} epochs, {one['seconds']:.0f} s"
             )
-    results = {"settings": record.settings, "entries": record.entries}
+    results = record.results
     print("\n\n".join(f"{name}\n\n{text}" for name, text in tables(results).items()))
     for path in figures(results, given.output):
         progress(str(path))
