@@ -27,6 +27,8 @@ LEVELS = {
     "pixel": "each pixel by itself",
     "region": "a class or an image as a whole",
     "boundary": "contours, and how far off they are",
+    "topology": "thin structures, what is connected and what is not",
+    "object": "every object by itself, large or small",
     "compound": "several losses in one",
     "embedding": "features of pixels",
     "partition": "how the whole image is divided",
