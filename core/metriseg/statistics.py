@@ -25,7 +25,7 @@ __all__ = ["RegionStatistics", "label_log_probabilities", "region_statistics"]
 #: Values of logits that one step of the pass holds at once, where memory is all that they cost.
 TILE_VALUES = 1 << 23
 #: The same for every thread of a CPU: few enough that its caches hold what a step makes of them.
-CACHED_VALUES = 1 << 17
+CACHED_VALUES = 1 << 18
 
 #: Below this base the derivative of a power smaller than 1 stops growing.
 GUARDED_BASE = 1e-6
@@ -142,8 +142,8 @@ def region_statistics(
 ) -> RegionStatistics:
     """The sums of powers of probability and target that region losses are made of.
 
-    One autograd function: it keeps the logits and the target for the backward pass and nothing
-    else (no one-hot tensor, no probabilities), and visits the pixels in tiles.
+    One autograd function that visits the pixels in tiles. Beside logits and target it keeps the
+    probabilities alone, and the gradient takes their place (no one-hot tensor, no second softmax).
 
     Args:
         batch: prediction and truth.
@@ -256,11 +256,22 @@ class _Pass(torch.autograd.Function):
                 logs=asked.logs,
             )
             sums = _Sums(*found)
+            ctx.known = None
         else:
             sums = _Sums.zeros(logits, asked)
             logs = logits.new_empty(len(logits), 1, pixels if asked.logs else 0)
+            keeps = ctx.needs_input_grad[0] and _is_worth_keeping(asked)
+            # in one go, unless what doesn't count must be taken out of a tile first
+            at_once = keeps and weight is None
+            known = _Mosaic(logits, _prepared(logits.flatten(2), None, asked) if at_once else None)
             for (rows, columns), tile in _tiles(logits, target, weight):
-                _add_tile(sums.of_images(rows), logs[rows, :, columns], tile, asked)
+                of_tile = known.values[rows, :, columns] if at_once else None
+                of_tile = _add_tile(
+                    sums.of_images(rows), logs[rows, :, columns], tile, asked, of_tile
+                )
+                if keeps and not at_once:
+                    known.put(rows, columns, of_tile)
+            ctx.known = known.values if keeps else None
         count = logits.new_full((len(logits),), float(pixels))
         if weight is not None:
             count = weight.flatten(1).sum(1)
@@ -296,16 +307,48 @@ class _Pass(torch.autograd.Function):
             )
             return found.view(logits.shape), None, None, None
         on_logs = grads[7].reshape(len(logits), 1, -1)
-        grad = logits.new_empty(*logits.shape[:2], math.prod(logits.shape[2:]))
+        # derivatives of the gradient need all the way from the logits
+        known = None if torch.is_grad_enabled() else ctx.known
+        if known is not None:
+            # the gradient takes their place: another backward pass makes them anew
+            ctx.known = None
+        grad = _Mosaic(logits, known)
+        keeps_nothing = not (asked.predicted or _is_pure())
         for (rows, columns), tile in _tiles(logits, target, weight):
-            _write_gradient(
-                grad[rows, :, columns],
+            place = grad.values[rows, :, columns] if keeps_nothing else None
+            of_tile = _gradient(
                 tile,
                 asked,
                 (grad_overlap[:, rows], grad_predicted[:, rows]),
                 on_logs[rows, :, columns] if asked.logs else None,
+                known=None if known is None else known[rows, :, columns],
+                out=place,
             )
-        return grad.view(logits.shape), None, None, None
+            if of_tile is not place:
+                grad.put(rows, columns, of_tile)
+        return grad.values.view(logits.shape), None, None, None
+
+
+class _Mosaic:
+    """``(N, C, s)``: a value for every logit, put together from tiles."""
+
+    def __init__(self, logits: Tensor, values: Tensor | None = None) -> None:
+        self._logits = logits
+        self._values = values
+
+    @property
+    def values(self) -> Tensor:
+        if self._values is None:
+            shape = (*self._logits.shape[:2], math.prod(self._logits.shape[2:]))
+            self._values = self._logits.new_empty(shape)
+        return self._values
+
+    def put(self, rows: slice, columns: slice, tile: Tensor) -> None:
+        """Write a tile; one that is all there is takes the place of what was there."""
+        if tile.numel() == self._logits.numel():
+            self._values = tile
+        else:
+            self.values[rows, :, columns].copy_(tile)
 
 
 class _Sums(NamedTuple):
@@ -338,25 +381,43 @@ def _first(powers: tuple[float, ...], logits: Tensor) -> Tensor:
     return first.to(logits.dtype).view(-1, 1, 1)
 
 
-def _add_tile(sums: _Sums, logs: Tensor, tile: Tile, asked: _Asked) -> None:
-    """Add a tile to the sums, and write the logarithms at its labels."""
-    z, t, w = tile
+def _is_worth_keeping(asked: _Asked) -> bool:
+    """Whether the backward pass should find p; a compiler knows better what to keep.
+
+    The gradient of logarithms at labels needs one softmax, and no room beside it.
+    """
+    given = asked.activation == "identity"
+    return bool(asked.predicted) and not given and not torch.compiler.is_compiling()
+
+
+def _prepared(z: Tensor, w: Tensor | None, asked: _Asked) -> Tensor:
+    """What a tile's sums and gradient are made of: p, or ln p where logarithms are wanted."""
     if asked.logs:
-        log_p = torch.log_softmax(_finite(z, w), 1)
-        logs.copy_(log_p.gather(1, t))
+        return torch.log_softmax(_finite(z, w), 1)
+    return _activate(z, w, asked.activation)
+
+
+def _add_tile(sums: _Sums, logs: Tensor, tile: Tile, asked: _Asked, known: Tensor | None) -> Tensor:
+    """Add a tile to the sums, and write the logarithms at its labels.
+
+    p is returned, written over ``known`` if that was prepared.
+    """
+    z, t, w = tile
+    p = _prepared(z, w, asked) if known is None else known
+    if asked.logs:
+        logs.copy_(p.gather(1, t))
         if not asked.predicted:
-            return
-        p = log_p.exp_()
-    else:
-        p = _activate(z, w, asked.activation)
+            return p
+        p.exp_()
     if t.is_floating_point():
         _add_soft(sums, p, tile, asked)
     else:
         _add_hard(sums, p, tile, asked)
+    return p
 
 
 def _add_hard(sums: _Sums, p: Tensor, tile: Tile, asked: _Asked) -> None:
-    """Add a tile with labels; p may be written over."""
+    """Add a tile with labels."""
     _, t, w = tile
     p_true = p.gather(1, t)
     for k, q in enumerate(asked.overlap):
@@ -380,7 +441,8 @@ def _add_errors(
 ) -> Tensor:
     """Add the differences of a tile with labels; what the classes claim of it is returned."""
     z, t, w = tile
-    others = p.scatter(1, t, 0.0) if activation == "identity" else p.scatter_(1, t, 0.0)
+    given = activation == "identity"
+    others = p.scatter(1, t, 0.0) if given else p.scatter_(1, t, 0.0)
     if activation == "softmax":
         # 1 - p of the label is the sum of the others, and has its digits where p rounds to 1
         short = others.sum(1, keepdim=True)
@@ -391,6 +453,8 @@ def _add_errors(
     sums.missed.add_(sums_by_label(_weighted(short, w), t, p.shape[1]))
     claimed = _weighted(others, w).sum(2)
     sums.claimed.add_(claimed)
+    if not given:
+        p.scatter_(1, t, p_true)
     return claimed
 
 
@@ -427,45 +491,51 @@ def _short_of_one(z: Tensor, w: Tensor | None, p: Tensor, activation: Activation
     return (1 - p).scatter(1, largest, p.scatter(1, largest, 0.0).sum(1, keepdim=True))
 
 
-def _write_gradient(
-    out: Tensor,
+def _gradient(
     tile: Tile,
     asked: _Asked,
     grads: tuple[Tensor, Tensor],
     on_logs: Tensor | None,
-) -> None:
-    """The gradient of a tile, into its place (in a function: what it needs dies with it)."""
+    *,
+    known: Tensor | None,
+    out: Tensor | None,
+) -> Tensor:
+    """The gradient of a tile (in a function: what it needs dies with it).
+
+    Args:
+        known: what :func:`_add_tile` returned, if it was kept; it may be written over.
+        out: where to write that of logarithms alone.
+    """
     z, t, w = tile
     if on_logs is not None and w is not None:
         on_logs = torch.where(w > 0, on_logs, 0.0)
-    # tensors are written over, unless derivatives of the gradient are wanted
-    kept = torch.is_grad_enabled() or torch.compiler.is_compiling()
+    pure = _is_pure()
     if on_logs is not None and not asked.predicted:
-        if kept:
-            p = _activate(z, w, asked.activation)
-            out.copy_((p * -on_logs).scatter_add(1, t, on_logs))
-        else:
-            _activate(z, w, asked.activation, out).mul_(-on_logs).scatter_add_(1, t, on_logs)
-        return
-    p = _activate(z, w, asked.activation)
-    slope = _slope_against_p(p, tile, asked, *grads, kept=kept)
+        p = torch.softmax(_finite(z, w), 1, out=out)
+        if pure:
+            return (p * -on_logs).scatter_add(1, t, on_logs)
+        return p.mul_(-on_logs).scatter_add_(1, t, on_logs)
+    if known is None:
+        # as the sums' own p, to the last bit
+        known = _prepared(z, w, asked).exp() if asked.logs else _prepared(z, w, asked)
+    p = known
+    slope = _slope_against_p(p, tile, asked, *grads, pure=pure)
     if on_logs is not None:
         # p ln'(p) is 1: the p that it is divided by is the one that it is multiplied with
         at_label = p.gather(1, t).clamp(min=SMALL)
         on_label = on_logs / at_label
-        slope = slope.scatter_add(1, t, on_label) if kept else slope.scatter_add_(1, t, on_label)
-        p = p.scatter(1, t, at_label) if kept else p.scatter_(1, t, at_label)
+        slope = slope.scatter_add(1, t, on_label) if pure else slope.scatter_add_(1, t, on_label)
+        p = p.scatter(1, t, at_label) if pure else p.scatter_(1, t, at_label)
     if asked.activation == "identity":
-        out.copy_(slope)
-    elif asked.activation == "sigmoid":
-        if kept or not out.is_contiguous():
-            out.copy_(aten.sigmoid_backward(slope, p))
-        else:
-            aten.sigmoid_backward(slope, p, grad_input=out)
-    elif kept or not out.is_contiguous():
-        out.copy_(aten._softmax_backward_data(slope, p, 1, p.dtype))
-    else:
-        aten._softmax_backward_data(slope, p, 1, p.dtype, grad_input=out)
+        return slope
+    if asked.activation == "sigmoid":
+        return cast(Tensor, aten.sigmoid_backward(slope, p))
+    return cast(Tensor, aten._softmax_backward_data(slope, p, 1, p.dtype))
+
+
+def _is_pure() -> bool:
+    """Whether nothing may be written over: derivatives of the gradient may be wanted."""
+    return torch.is_grad_enabled() or torch.compiler.is_compiling()
 
 
 def _slope_against_p(
@@ -475,7 +545,7 @@ def _slope_against_p(
     grad_overlap: Tensor,
     grad_predicted: Tensor,
     *,
-    kept: bool,
+    pure: bool,
 ) -> Tensor:
     """The derivative against p, a new tensor."""
     _, t, w = tile
@@ -496,29 +566,34 @@ def _slope_against_p(
         p_true = p.gather(1, t) if asked.overlap != (1.0,) else p
         on_true: Tensor | None = None
         for k, q in enumerate(asked.overlap):
-            factor = grad_overlap[k].unsqueeze(2).expand(-1, -1, t.shape[2]).gather(1, t)
+            factor = _of_labels(grad_overlap[k], t)
             one = factor if q == 1.0 else _derivative(p_true, q, factor, given)
             on_true = one if on_true is None else on_true + one
         assert on_true is not None
         on_true = _weighted(on_true, w)
-        return slope.scatter_add(1, t, on_true) if kept else slope.scatter_add_(1, t, on_true)
+        return slope.scatter_add(1, t, on_true) if pure else slope.scatter_add_(1, t, on_true)
     for k, q in enumerate(asked.overlap):
         # of the minimum, whose slope halfway, at p = t, is between those of both sides
         share = (1 - torch.sign(p - t)) / 2 if asked.least else t
         factor = grad_overlap[k].unsqueeze(2)
         on_true = share * (factor if q == 1.0 else _derivative(p, q, factor, given))
-        slope = slope + on_true if kept else slope.add_(on_true)
+        slope = slope + on_true if pure else slope.add_(on_true)
     return _weighted(slope, w)
 
 
-def _activate(
-    z: Tensor, w: Tensor | None, activation: Activation, out: Tensor | None = None
-) -> Tensor:
+def _of_labels(table: Tensor, labels: Tensor) -> Tensor:
+    """``(n, 1, s)``: the entry of ``(n, C)`` for every label."""
+    if len(table) == 1:
+        return table[0].index_select(0, labels.flatten()).view(labels.shape)
+    return table.unsqueeze(2).expand(-1, -1, labels.shape[2]).gather(1, labels)
+
+
+def _activate(z: Tensor, w: Tensor | None, activation: Activation) -> Tensor:
     """p; where the weight is zero of 0 in place of z, which may hold anything there, also NaN."""
     z = _finite(z, w)
     if activation == "softmax":
-        return torch.softmax(z, 1, out=out)
-    return torch.sigmoid(z, out=out) if activation == "sigmoid" else z
+        return torch.softmax(z, 1)
+    return torch.sigmoid(z) if activation == "sigmoid" else z
 
 
 def _finite(z: Tensor, w: Tensor | None) -> Tensor:
