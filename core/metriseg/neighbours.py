@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,6 +36,43 @@ def shifted(values: Tensor, offset: Sequence[int], fill: float = 0.0) -> Tensor:
         axis = position - len(offset)
         padded = padded.narrow(axis, max(step, 0), values.shape[axis])
     return padded
+
+
+def cross_sum(values: Tensor) -> Tensor:
+    """The sum over a pixel and its neighbours along the axes, 0 beyond the image.
+
+    Args:
+        values: ``(N, C, *S)``.
+
+    >>> import torch
+    >>> cross_sum(torch.tensor([[[1., 2., 4.]]]))
+    tensor([[[3., 7., 6.]]])
+    """
+    if torch.compiler.is_compiling():
+        return _cross_sum(values)
+    total: Tensor = _CrossSum.apply(values)
+    return total
+
+
+class _CrossSum(torch.autograd.Function):
+    """Pixels are each other's neighbours: the gradient is such a sum itself."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        return _cross_sum(values)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        return cross_sum(grads[0])
+
+
+def _cross_sum(values: Tensor) -> Tensor:
+    total = values.clone()
+    for axis in range(2, values.ndim):
+        rest = values.shape[axis] - 1
+        total.narrow(axis, 1, rest).add_(values.narrow(axis, 0, rest))
+        total.narrow(axis, 0, rest).add_(values.narrow(axis, 1, rest))
+    return total
 
 
 def inner_boundary(masks: Tensor, *, border: bool = True) -> Tensor:

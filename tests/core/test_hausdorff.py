@@ -9,7 +9,8 @@ import pytest
 import torch
 
 import metriseg
-from metriseg import distances
+from metriseg import distances, recomputed
+from metriseg import functional as F
 from metriseg.distances import host
 from metriseg.distances.envelopes import squared_distances
 from reference import hausdorff
@@ -284,3 +285,24 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
 def test_bad_arguments(name: str, arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         getattr(metriseg, name)(**arguments)
+
+
+@pytest.mark.parametrize("size", [600, 1200, 5000])
+def test_erosions_in_parts(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some maps at a time, computed again for the gradient: the same numbers, derivatives too."""
+    generator = torch.Generator().manual_seed(0)
+    p = torch.rand(3, 4, 20, 30, dtype=torch.float64, generator=generator)
+    target = (torch.rand(3, 4, 20, 30, generator=generator) > 0.3).double()
+    valid = torch.rand(3, 20, 30, generator=generator) > 0.1
+
+    def found() -> list[torch.Tensor]:
+        x = p.clone().requires_grad_()
+        value = F.hausdorff_erosion(x, target, 2.0, 5, rescale=True, valid=valid).sum()
+        (slope,) = torch.autograd.grad(value, x, create_graph=True)
+        return [value.detach(), slope.detach(), *torch.autograd.grad(slope.square().sum(), x)]
+
+    whole = found()
+    monkeypatch.setattr(recomputed, "tile_values", lambda device: size)
+    for one, other in zip(whole, found(), strict=True):
+        assert torch.equal(one, other)
+        assert one.abs().sum() > 0

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from metriseg.neighbours import shifted
-from metriseg.offsets import axis_neighbours
+from metriseg.neighbours import cross_sum
+from metriseg.recomputed import by_maps
 
 __all__ = ["hausdorff_convolution", "hausdorff_distance_transform", "hausdorff_erosion"]
 
@@ -51,20 +51,20 @@ def hausdorff_erosion(
     map to [0, 1] (a constant map stays), or else min(max(2x - 1, 0), 1).
     """
     counted = None if valid is None else valid.unsqueeze(1)
-    error = _where_counted(counted, (probabilities - target) ** 2)
-    dimensions = error.ndim - 2
-    total = torch.zeros_like(error)
-    for step in range(1, erosions + 1):
-        mean = error
-        for offset in axis_neighbours(dimensions):
-            mean = mean + shifted(error, offset)
-        mean = mean / (2 * dimensions + 1)
-        if rescale:
-            error = _stretched(_where_counted(counted, (mean - 0.5).relu()), counted)
-        else:
-            error = _where_counted(counted, _soft_threshold(mean))
-        total = total + step**alpha * error
-    return total
+
+    def eroded(error: Tensor, counted: Tensor | None) -> Tensor:
+        dimensions = error.ndim - 2
+        total = torch.zeros_like(error)
+        for step in range(1, erosions + 1):
+            mean = cross_sum(error) / (2 * dimensions + 1)
+            if rescale:
+                error = _stretched(_where_counted(counted, (mean - 0.5).relu()), counted)
+            else:
+                error = _where_counted(counted, _soft_threshold(mean))
+            total = total.add(error, alpha=step**alpha)
+        return total
+
+    return by_maps(eroded, _where_counted(counted, (probabilities - target) ** 2), counted)
 
 
 def hausdorff_convolution(
