@@ -78,12 +78,12 @@ def _harmonic(s: Sums, smooth: float | tuple[float, float]) -> float:
 
 
 def _grouped(
-    sums: Callable[[Array, Array, Array], tuple[float, ...]],
+    sums: Callable[..., tuple[float, ...]],
     value: Callable[[tuple[float, ...]], float],
     p: Array,
     t: Array,
     w: Array,
-    *,
+    *maps: Array,
     classes: str = "all",
     per_image: bool = True,
     class_weight: list[float] | None = None,
@@ -102,7 +102,12 @@ def _grouped(
             if not any((w[n] > 0).any() for n in members) or (classes == "present" and not present):
                 continue
             parts = [
-                sums(np.where(w[n] > 0, p[n, c], 0), np.where(w[n] > 0, t[n, c], 0), w[n])
+                sums(
+                    np.where(w[n] > 0, p[n, c], 0),
+                    np.where(w[n] > 0, t[n, c], 0),
+                    w[n],
+                    *(map[n, c] for map in maps),
+                )
                 for n in members
             ]
             loss = value(tuple(map(sum, zip(*parts, strict=True))))
@@ -170,9 +175,9 @@ def centerline_boundary_dice(
 ) -> float | Array:
     shell = min(spacing) if spacing else 1.0
 
-    def sums(p: Array, t: Array, w: Array) -> Sums:
+    def sums(p: Array, t: Array, w: Array, found: Array) -> Sums:
         everywhere = np.ones(p.shape, bool)
-        masks = {"found": p > 0.5, "true": t > 0.5}
+        masks = {"found": found & (w > 0), "true": t > 0.5}
         skeletons = {
             "found": soft_skeleton(p, iterations),
             "true": soft_skeleton(masks["true"].astype(float), iterations),
@@ -198,7 +203,12 @@ def centerline_boundary_dice(
             total[3] += w[u] * price["true"][u] * (own if own > 0 else other)
         return tuple(total)
 
-    return _grouped(sums, lambda s: 1 - _harmonic(s, smooth), p, t, w, **policy)
+    found = p > 0.5
+    if exclusive:
+        found = np.zeros(p.shape, bool)
+        for n, u in itertools.product(range(len(p)), places(p.shape[2:])):
+            found[(n, max(range(p.shape[1]), key=lambda c: p[(n, c, *u)]), *u)] = True
+    return _grouped(sums, lambda s: 1 - _harmonic(s, smooth), p, t, w, found, **policy)
 
 
 def skeleton_recall(

@@ -113,6 +113,7 @@ def centerline_dice_index(s: CenterlineSums, smooth: tuple[float, float] = (0.0,
 
 def centerline_boundary_sums(
     probabilities: Tensor,
+    found: Tensor,
     masks: Tensor,
     iterations: int,
     weight: Tensor | None = None,
@@ -120,18 +121,17 @@ def centerline_boundary_sums(
 ) -> CenterlineSums:
     """Those of skeletons that weigh less the thicker their object, of masks that weigh more inside.
 
-    Every pixel of a mask has the distance d to the outside, of the predicted mask p > 1/2 as of the
-    true one; R is that of the pixels of its skeleton, S(p) > 1/2 or S(t), and both are divided by
-    the largest R of the class in the image. A skeleton's pixel weighs 1 / R^(D-1) in D dimensions.
-    What is inside is that times min(d, 1) of the other mask, at a predicted pixel times p; what it
-    is compared with is that times R of the other skeleton or, beside it, of the own one.
+    Every pixel of a mask, ``found`` and the true ``masks``, has the distance d to the outside; R is
+    that of the pixels of its skeleton, S(p) > 1/2 or S(t), and both are divided by the largest R of
+    the class in the image. A skeleton's pixel weighs 1 / R^(D-1) in D dimensions. What is inside is
+    that times min(d, 1) of the other mask, at a predicted pixel times p; what it is compared with
+    is that times R of the other skeleton or, beside it, of the own one.
 
     Shi et al. 2024, arXiv:2407.01517.
     """
     dtype = probabilities.dtype
     true = soft_skeleton(masks.to(dtype), iterations)
     predicted = soft_skeleton(probabilities, iterations)
-    found = probabilities.detach() > 0.5
     true_depth, true_radius = _depths(masks, true > 0.5, dtype, spacing)
     depth, radius = _depths(found, predicted.detach() > 0.5, dtype, spacing)
     true, predicted = true * _inverse(true_radius), predicted * _inverse(radius)

@@ -15,7 +15,7 @@ from metriseg import validation
 from metriseg.batch import Batch
 from metriseg.losses.base import OverlapLoss
 from metriseg.options import GroupOptions, RegionOptions, SmoothOption
-from metriseg.reduction import counted_classes, total_of
+from metriseg.reduction import beside_classes, counted_classes, total_of
 from metriseg.statistics import RegionStatistics, region_statistics
 
 __all__ = [
@@ -188,15 +188,16 @@ class CenterlineBoundaryDiceLoss(_CenterlineLoss):
               T_{sens} = \frac{\sum J_t\, d_p + \epsilon}{\sum J_t R_{p|t} + \epsilon}
 
     averaged over classes, then over images. d is the distance of a mask's pixel to the outside (of
-    p > 1/2, then times p), R that of a pixel of its skeleton S > 1/2, both divided by the largest R
-    of the class in the image, d then at most 1. :math:`J = S / R^{D-1}` in D dimensions, so that
-    thick branches weigh no more than thin ones; :math:`R_{t|p}` is the R of the true skeleton where
-    there is some, else of the predicted one, :math:`R_{p|t}` the other way around. S is the soft
-    skeleton of :func:`metriseg.functional.soft_skeleton`, of the truth that of its mask; distances
-    and R are constants to the gradient. 0 at a perfect hard prediction, at most 1; where one
-    skeleton lies beside the other within a thick mask, a ratio may pass 1 and the value fall below
-    0. A class neither there nor predicted costs 0, as does one that nowhere exceeds 1/2: add a
-    region loss.
+    the predicted mask, then times p), R that of a pixel of its skeleton S > 1/2, both divided by
+    the largest R of the class in the image, d then at most 1. The predicted mask is where the class
+    is the most probable one, of yes-or-no questions where p > 1/2. :math:`J = S / R^{D-1}` in D
+    dimensions, so that thick branches weigh no more than thin ones; :math:`R_{t|p}` is the R of the
+    true skeleton where there is some, else of the predicted one, :math:`R_{p|t}` the other way
+    around. S is the soft skeleton of :func:`metriseg.functional.soft_skeleton`, of the truth that
+    of its mask; distances and R are constants to the gradient. 0 at a perfect hard prediction, at
+    most 1; where one skeleton lies beside the other within a thick mask, a ratio may pass 1 and the
+    value fall below 0. A class neither there nor predicted costs 0. Where a class has no predicted
+    mask there is no slope either: add a region loss.
 
     To skeletons a pixel that doesn't count is background, in prediction and truth alike; it is in
     no sum. Soft labels stand for the class where they exceed 1/2.
@@ -229,11 +230,23 @@ class CenterlineBoundaryDiceLoss(_CenterlineLoss):
     def sums(self, batch: Batch, first: int) -> F.CenterlineSums:
         return F.centerline_boundary_sums(
             self.seen(batch, first),
+            self.found(batch)[:, first:],
             batch.masks[:, first:],
             self.iterations,
             batch.weight,
             self.spacing,
         )
+
+    @staticmethod
+    def found(batch: Batch) -> Tensor:
+        """``(N, C, *S)`` bool: the predicted masks, nowhere where a pixel doesn't count."""
+        p = batch.probabilities.detach()
+        if batch.one_vs_rest:
+            masks = p > 0.5
+        else:
+            classes = torch.arange(batch.num_classes, device=p.device)
+            masks = p.argmax(1, keepdim=True) == beside_classes(classes, p)
+        return masks if batch.valid is None else masks & batch.valid.unsqueeze(1)
 
 
 class SkeletonRecallLoss(_SkeletonLoss):
