@@ -15,7 +15,7 @@ from metriseg import validation
 from metriseg.batch import Batch
 from metriseg.losses.base import OverlapLoss
 from metriseg.options import GroupOptions, RegionOptions, SmoothOption
-from metriseg.reduction import beside_classes, counted_classes, total_of
+from metriseg.reduction import beside_classes, counted_classes
 from metriseg.statistics import RegionStatistics, region_statistics
 
 __all__ = [
@@ -59,7 +59,7 @@ class _SkeletonLoss(OverlapLoss):
         return values, counted_classes(batch, classes, per_image=self.per_image)
 
     @staticmethod
-    def seen(batch: Batch, first: int) -> Tensor:
+    def probabilities_of(batch: Batch, first: int) -> Tensor:
         """``(N, C', *S)``: the probabilities, 0 where a pixel doesn't count."""
         p = batch.probabilities[:, first:]
         return p if batch.valid is None else torch.where(batch.valid.unsqueeze(1), p, 0.0)
@@ -124,7 +124,10 @@ class CenterlineDiceLoss(_CenterlineLoss):
 
     def sums(self, batch: Batch, first: int) -> F.CenterlineSums:
         return F.centerline_sums(
-            self.seen(batch, first), batch.dense_target[:, first:], self.iterations, batch.weight
+            self.probabilities_of(batch, first),
+            batch.dense_target[:, first:],
+            self.iterations,
+            batch.weight,
         )
 
 
@@ -164,20 +167,28 @@ class DiceCenterlineDiceLoss(_CenterlineLoss):
 
     def sums(self, batch: Batch, first: int) -> F.CenterlineSums:
         return F.centerline_sums(
-            self.seen(batch, first), batch.dense_target[:, first:], self.iterations, batch.weight
+            self.probabilities_of(batch, first),
+            batch.dense_target[:, first:],
+            self.iterations,
+            batch.weight,
         )
 
     def table(self, batch: Batch, statistics: RegionStatistics | None) -> tuple[Tensor, Tensor]:
-        parts, counted = [], None
-        if self.alpha > 0:
-            values, counted = super().table(batch, None)
-            parts.append(self.alpha * values)
-        if self.alpha < 1:
-            s = region_statistics(batch, self.moments) if statistics is None else statistics
-            s = s if self.per_image else s.pooled()
-            counted = self.counted(s)
-            parts.append((1 - self.alpha) * (1 - F.dice_index(s, self.smooth_pair)))
-        return total_of(parts, batch.logits), counted
+        if self.alpha == 0:
+            return self.dice_table(batch, statistics)
+        values, counted = super().table(batch, None)
+        if self.alpha == 1:
+            return values, counted
+        dice, _ = self.dice_table(batch, statistics)
+        return torch.lerp(dice, values, self.alpha), counted
+
+    def dice_table(
+        self, batch: Batch, statistics: RegionStatistics | None
+    ) -> tuple[Tensor, Tensor]:
+        """Of the Dice loss alone."""
+        s = region_statistics(batch, self.moments) if statistics is None else statistics
+        s = s if self.per_image else s.pooled()
+        return 1 - F.dice_index(s, self.smooth_pair), self.counted(s)
 
 
 class CenterlineBoundaryDiceLoss(_CenterlineLoss):
@@ -229,7 +240,7 @@ class CenterlineBoundaryDiceLoss(_CenterlineLoss):
 
     def sums(self, batch: Batch, first: int) -> F.CenterlineSums:
         return F.centerline_boundary_sums(
-            self.seen(batch, first),
+            self.probabilities_of(batch, first),
             self.found(batch)[:, first:],
             batch.masks[:, first:],
             self.iterations,
@@ -294,7 +305,7 @@ class SkeletonRecallLoss(_SkeletonLoss):
 
     def values(self, batch: Batch, first: int) -> Tensor:
         missed, mass = F.missed_skeleton(
-            self.seen(batch, first), self.skeleton(batch, first), batch.weight
+            self.probabilities_of(batch, first), self.skeleton(batch, first), batch.weight
         )
         if not self.per_image:
             missed, mass = missed.sum(0, keepdim=True), mass.sum(0, keepdim=True)
