@@ -19,6 +19,7 @@ MAP_KEYS = {
     "region": "gt_region_map",
     "penalty": "gt_penalty_map",
     "target_distance": "gt_target_distance_map",
+    "skeleton": "gt_skeleton_map",
     "instances": "gt_instance_map",
 }
 #: The key of object numbers.
@@ -26,7 +27,7 @@ INSTANCE_MAP = MAP_KEYS["instances"]
 #: The key of what multiplies the weight that a head gives its pixels.
 PIXEL_WEIGHT = "gt_pixel_weight"
 #: Maps with a channel a class; the others have one.
-DENSE_MAPS = ("signed_distance", "region", "target_distance")
+DENSE_MAPS = ("signed_distance", "region", "target_distance", "skeleton")
 
 
 class Carried:

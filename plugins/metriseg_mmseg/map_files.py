@@ -225,7 +225,7 @@ class LoadDistanceMap(LoadBesideLabels):
     Places are those of :class:`LoadInstanceMap`.
 
     Args:
-        map: "signed_distance", "region", "penalty" or "target_distance".
+        map: "signed_distance", "region", "penalty", "target_distance" or "skeleton".
         folder: the name of the folder; None for the name of the map.
         suffix: the end of the file's name.
         label_folder: as in :class:`LoadInstanceMap`.

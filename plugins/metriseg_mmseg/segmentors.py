@@ -24,10 +24,10 @@ class CarryingMixin:
     ``gt_pixel_weight``. Stock losses see none of it. A loss that is given ``maps`` by its caller
     keeps those.
 
-    A data sample's maps are ``PixelData``: ``gt_signed_distance_map``, ``gt_region_map`` and
-    ``gt_target_distance_map`` ``(C, H, W)``; ``gt_penalty_map``, ``gt_instance_map`` and
-    ``gt_pixel_weight`` ``(1, H, W)``. All samples of a batch have a map, or none. They are padded
-    with 0 where the preprocessor has padded the labels.
+    A data sample's maps are ``PixelData``: ``gt_signed_distance_map``, ``gt_region_map``,
+    ``gt_target_distance_map`` and ``gt_skeleton_map`` ``(C, H, W)``; ``gt_penalty_map``,
+    ``gt_instance_map`` and ``gt_pixel_weight`` ``(1, H, W)``. All samples of a batch have a map, or
+    none. They are padded with 0 where the preprocessor has padded the labels.
     """
 
     _looked_at_samples = False

@@ -26,7 +26,7 @@ def scale_key(key: str) -> str:
 
 
 def labels_key(key: str) -> str:
-    """Where ``DistanceMap`` notes the labels that it has seen."""
+    """Where ``DistanceMap`` and ``SkeletonMap`` note the labels that they have seen."""
     return f"{key}_labels"
 
 
@@ -80,8 +80,8 @@ class PackSegInputs(StockPackSegInputs):
     Of the results each that is there becomes a ``PixelData`` of the data sample, under its own key,
     as MMSegmentation does it with edges and depths: ``gt_instance_map``, ``(1, H, W)`` int64;
     ``gt_pixel_weight`` and ``gt_penalty_map``, ``(1, H, W)`` float32; ``gt_signed_distance_map``,
-    ``gt_region_map`` and ``gt_target_distance_map``, ``(C, H, W)`` float32. Among the results they
-    are ``(H, W)``, or ``(H, W, C)`` with the channels last.
+    ``gt_region_map``, ``gt_target_distance_map`` and ``gt_skeleton_map``, ``(C, H, W)`` float32.
+    Among the results they are ``(H, W)``, or ``(H, W, C)`` with the channels last.
 
     Args:
         meta_keys: as in MMSegmentation.
@@ -119,8 +119,8 @@ def _refuse_outdated(key: str, results: dict[str, Any]) -> None:
     seen = results.get(labels_key(key))
     if seen is not None and not np.array_equal(seen, results["gt_seg_map"]):
         raise ValueError(
-            f"{key}: the labels have changed since DistanceMap saw them: place it behind all"
-            " transforms that change labels"
+            f"{key}: the labels have changed since DistanceMap or SkeletonMap saw them: place it"
+            " behind all transforms that change labels"
         )
     if scale_key(key) in results:
         scale = results.get("scale_factor")
@@ -128,7 +128,7 @@ def _refuse_outdated(key: str, results: dict[str, Any]) -> None:
         if not (same or np.allclose(_numbers(scale), 1)):
             raise ValueError(
                 f"{key}: distances must not be resized, and the image was, by {scale}: compute them"
-                " behind it, with metriseg_mmseg.DistanceMap"
+                " behind it, with metriseg_mmseg.DistanceMap (a skeleton with SkeletonMap)"
             )
 
 

@@ -31,8 +31,9 @@ class TargetChannels(nn.Module):
     loader joins them, or :class:`PrepareBatch` in the trainer. Each name is one of
 
     - ``"mask"``: voxel weights, the third argument of the loss; voxels of weight 0 don't count.
-    - ``"penalty"``, one channel; ``"signed_distance"``, ``"region"``, ``"target_distance"``, one a
-      class: what :class:`metriseg_monai.DistancePenaltyMapd` and its siblings write.
+    - ``"penalty"``, one channel; ``"signed_distance"``, ``"region"``, ``"target_distance"``,
+      ``"skeleton"``, one a class: what :class:`metriseg_monai.DistancePenaltyMapd` and its siblings
+      write.
     - ``"instances"``, one channel of whole numbers, an object each, 0 where there is none. In
       float32 they are exact up to 2^24.
 

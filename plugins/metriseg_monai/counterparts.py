@@ -418,6 +418,17 @@ class BoundaryConvention(DistanceConvention):
         return renamed(super().constructor_parameters(core), {}, include_background=True)
 
 
+class SkeletonConvention(TableConvention):
+    """Losses of thin structures: as MONAI's clDice they count the background unless told not to.
+
+    MONAI's adds up all channels before it divides; here each class has its own ratios.
+    """
+
+    @classmethod
+    def constructor_parameters(cls, core: Words) -> Words:
+        return renamed(super().constructor_parameters(core), {}, include_background=True)
+
+
 class HausdorffConvention(DistanceConvention):
     """Values keep the number of dimensions."""
 

@@ -14,6 +14,7 @@ from metriseg_monai.counterparts import (
     FocalConvention,
     GeneralizedDiceConvention,
     HausdorffConvention,
+    SkeletonConvention,
     TverskyConvention,
     UnifiedFocalConvention,
     WassersteinConvention,
@@ -26,6 +27,7 @@ _pixel = core.binder(PixelConvention, __name__)
 _focal = core.binder(FocalConvention, __name__)
 _boundary = core.binder(BoundaryConvention, __name__)
 _hausdorff = core.binder(HausdorffConvention, __name__)
+_skeleton = core.binder(SkeletonConvention, __name__)
 _table = core.binder(TableConvention, __name__)
 _dice = core.binder(DiceConvention, __name__)
 _dice_ce = core.binder(DiceCEConvention, __name__)
@@ -69,6 +71,10 @@ HausdorffDistanceTransformLoss = _hausdorff(core.HausdorffDistanceTransformLoss)
 HausdorffErosionLoss = _pixel(core.HausdorffErosionLoss)
 HausdorffConvolutionLoss = _pixel(core.HausdorffConvolutionLoss)
 ActiveBoundaryLoss = _pixel(core.ActiveBoundaryLoss)
+CenterlineDiceLoss = _skeleton(core.CenterlineDiceLoss)
+DiceCenterlineDiceLoss = _skeleton(core.DiceCenterlineDiceLoss)
+CenterlineBoundaryDiceLoss = _skeleton(core.CenterlineBoundaryDiceLoss)
+SkeletonRecallLoss = _skeleton(core.SkeletonRecallLoss)
 CompoundLoss = _compound(core.CompoundLoss)
 DiceCELoss = _dice_ce(core.DiceCELoss)
 DiceFocalLoss = _dice_focal(core.DiceFocalLoss)

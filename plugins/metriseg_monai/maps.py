@@ -20,7 +20,13 @@ from metriseg.batch import Batch
 from metriseg.distances import distance_field, signed_distance_map
 from metriseg_monai import inputs
 
-__all__ = ["DistancePenaltyMapd", "RegionMapd", "SignedDistanceMapd", "TargetDistanceMapd"]
+__all__ = [
+    "DistancePenaltyMapd",
+    "RegionMapd",
+    "SignedDistanceMapd",
+    "SkeletonMapd",
+    "TargetDistanceMapd",
+]
 
 Spacing = Sequence[float] | Literal["affine"] | None
 
@@ -229,3 +235,37 @@ class TargetDistanceMapd(LossMapd):
         self, masks: Tensor, spacing: tuple[float, ...] | None, valid: Tensor | None
     ) -> Tensor:
         return distance_field(masks, spacing, valid=valid, dtype=torch.float32)
+
+
+class SkeletonMapd(LossMapd):
+    """Writes ``<key>_skeleton``, ``(C, *S)``, for :class:`metriseg_monai.SkeletonRecallLoss`.
+
+    1 in the tube around the skeleton of each class, 0 elsewhere, of images and volumes. Labels and
+    the other arguments and errors are those of :class:`SignedDistanceMapd`; sizes of voxels are of
+    no account.
+
+    Args:
+        tube: steps from the skeleton, >= 0, as in the loss.
+
+    Raises:
+        ImportError: when called, without scikit-image (``pip install 'metriseg[skeleton]'``).
+    """
+
+    map_name = "skeleton"
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        num_classes: int,
+        ignore_index: int | None = None,
+        mask_key: str | None = None,
+        allow_missing_keys: bool = False,
+        tube: int = 2,
+    ) -> None:
+        super().__init__(keys, num_classes, None, ignore_index, mask_key, allow_missing_keys)
+        self.tube = validation.whole_number("tube", tube, low=0)
+
+    def make(
+        self, masks: Tensor, spacing: tuple[float, ...] | None, valid: Tensor | None
+    ) -> Tensor:
+        return F.tubed_skeleton(masks, self.tube).float()

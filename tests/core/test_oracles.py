@@ -351,6 +351,15 @@ HYPERPARAMETERS: list[tuple[str, dict[str, Any]]] = [
     ("PartitionLoss", {"weighting": "union", "segments": {**PAIRS, "pixels_per_unit": 3.0}}),
     ("PartitionLoss", {"weighting": "sum", "segments": PAIRS, "class_weight": CLASS_WEIGHT}),
     ("PartitionLoss", {"segments": {**PAIRS, "pixels_per_unit": [3.0, 2.0]}}),
+    ("CenterlineDiceLoss", {"iterations": 0, "smooth": 0.0}),
+    ("CenterlineDiceLoss", {"iterations": 5, "include_background": True}),
+    ("DiceCenterlineDiceLoss", {"alpha": 0.0, "per_image": False}),
+    ("DiceCenterlineDiceLoss", {"alpha": 1.0, "smooth": (0.5, 2.0), "class_weight": CLASS_WEIGHT}),
+    ("DiceCenterlineDiceLoss", {"alpha": 0.3, "iterations": 1, "classes": "present"}),
+    ("CenterlineBoundaryDiceLoss", {"iterations": 0, "include_background": True}),
+    ("CenterlineBoundaryDiceLoss", {"spacing": (0.5, 2.0), "smooth": 0.0}),
+    ("SkeletonRecallLoss", {"tube": 0, "include_background": True}),
+    ("SkeletonRecallLoss", {"tube": 1, "smooth": 0.0, "classes": "present"}),
     ("JaccardMetricLoss", {"form": "norms", "smooth": (0.5, 2.0), "per_image": False}),
 ]
 

@@ -18,6 +18,8 @@ STEPS = 30
 WIDTH = 12
 #: Pixels that a loss of sampled embeddings looks at.
 SAMPLES = 128
+#: Losses that have no slope where a class isn't predicted at all.
+BLIND_TO_WHAT_IS_NOT_FOUND = ("CenterlineBoundaryDiceLoss",)
 #: The digits stand in the middle of their images, in a frame of 4 dark pixels.
 MIDDLE = slice(4, 24)
 
@@ -77,11 +79,12 @@ def train(network: Network, loss: SegmentationLoss, problem: Problem, entry: Ent
     """The loss of the batch before every step, and after the last.
 
     A loss of detached terms without a value at the truth chooses the pixels that it looks at by
-    the prediction: it says where to go, not how far it is; one of segments knows no classes. They
-    are trained as they are used, beside the cross-entropy, and the sum must fall.
+    the prediction: it says where to go, not how far it is; one of segments knows no classes; one of
+    predicted masks sees nothing before there are some. They are trained as they are used, beside
+    the cross-entropy, and the sum must fall.
     """
-    beside = None
-    if entry.stop_gradient and (entry.perfect is None or entry.level == "partition"):
+    beside, chooses = None, entry.perfect is None or entry.level == "partition"
+    if (entry.stop_gradient and chooses) or entry.name in BLIND_TO_WHAT_IS_NOT_FOUND:
         beside = CrossEntropyLoss(activation=loss.activation)
     learnt = [p for p in (*network.parameters(), *loss.parameters()) if p.requires_grad]
     optimizer = torch.optim.Adam(learnt, lr=0.01)

@@ -34,6 +34,7 @@ LOSSES = {
     "region": "RegionWiseLoss",
     "penalty": "DistanceMapCrossEntropyLoss",
     "target_distance": "HausdorffDistanceTransformLoss",
+    "skeleton": "SkeletonRecallLoss",
     "instances": "PartitionLoss",
 }
 SEGMENTS = {"type": "KernelSegments", "frequencies": 8, "bandwidth": 1.0, "seed": 0}

@@ -20,7 +20,7 @@ from mmseg.utils import stack_batch
 
 from metriseg_mmseg import losses
 from metriseg_mmseg.carried import MAP_KEYS, PIXEL_WEIGHT, carrying
-from metriseg_mmseg.distance_map import DistanceMap
+from metriseg_mmseg.distance_map import DistanceMap, SkeletonMap
 from metriseg_mmseg.map_files import LoadDistanceMap, LoadInstanceMap, LoadPixelWeight
 from metriseg_mmseg.metrics import PartitionMetric
 from metriseg_mmseg.transforms import InstancesToLabels, PackInstanceInputs, PackSegInputs
@@ -35,6 +35,8 @@ CASES = [
     ({"map": "penalty"}, losses.DistanceMapCrossEntropyLoss()),
     ({"map": "penalty", "kind": "raw"}, losses.DistanceMapCrossEntropyLoss(map="raw")),
     ({"map": "target_distance"}, losses.HausdorffDistanceTransformLoss()),
+    ({"map": "skeleton"}, losses.SkeletonRecallLoss()),
+    ({"map": "skeleton", "tube": 0}, losses.SkeletonRecallLoss(tube=0)),
 ]
 
 
@@ -77,7 +79,10 @@ def test_a_map_is_what_the_loss_would_compute(
     words: dict[str, Any], loss: Any, classes: int, weighted: bool
 ) -> None:
     """Bit for bit, value and gradient, with ignored pixels, pixels of weight 0, and padding."""
-    made = DistanceMap(num_classes=classes, **words)
+    if words["map"] == "skeleton":
+        made = SkeletonMap(classes, **{k: v for k, v in words.items() if k != "map"})
+    else:
+        made = DistanceMap(num_classes=classes, **words)
     pairs = []
     for seed in range(2):
         label = labels(max(classes, 2), seed)

@@ -176,11 +176,13 @@ def test_a_batch_without_foreground_is_not_free(name: str) -> None:
         assert build(name, classes="present")(loud, target) == 0
 
 
-#: What they measure is not there: no boundary, no object, no second class.
+#: What they measure is not there: no boundary, no object, no second class, no skeleton (what is
+#: everywhere has none).
 NO_PRICE_OF_A_FALSE_ALARM = (
     *("BoundaryLoss", "BoundaryDoULoss", "HausdorffDistanceTransformLoss", "RegionWiseLoss"),
     *("CenterLoss", "GeneralizedDiceLoss", "PenaltyGeneralizedDiceLoss", "PartitionLoss"),
     *("DistanceMapCrossEntropyLoss", "InverseFormLoss"),
+    *("CenterlineDiceLoss", "CenterlineBoundaryDiceLoss", "SkeletonRecallLoss"),
 )
 
 

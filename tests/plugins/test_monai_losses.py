@@ -50,7 +50,8 @@ CORE: dict[str, metriseg.SegmentationLoss] = {
 CORE["CompoundLoss"] = metriseg.CompoundLoss([metriseg.DiceLoss(), metriseg.CrossEntropyLoss()])
 # MONAI's defaults
 CORE["TverskyLoss"] = metriseg.TverskyLoss(0.5, 0.5)
-CORE["BoundaryLoss"] = metriseg.BoundaryLoss(include_background=True)
+for _name in ("BoundaryLoss", *(n for n in NAMES if CATALOGUE[n].level == "topology")):
+    CORE[_name] = getattr(metriseg, _name)(include_background=True)
 CORE["DiceFocalLoss"] = metriseg.CompoundLoss(
     [metriseg.DiceLoss(), metriseg.FocalLoss(activation="sigmoid")]
 )

@@ -25,7 +25,10 @@ MAKERS = {
     "penalty": (m.DistancePenaltyMapd, m.DistanceMapCrossEntropyLoss, {}),
     "raw penalty": (m.DistancePenaltyMapd, m.DistanceMapCrossEntropyLoss, {"map": "raw"}),
     "target_distance": (m.TargetDistanceMapd, m.HausdorffDistanceTransformLoss, {}),
+    "skeleton": (m.SkeletonMapd, m.SkeletonRecallLoss, {"tube": 0}),
 }
+#: Maps that the size of a voxel doesn't change.
+UNMEASURED = ("skeleton",)
 SIZES = {2: (7, 6), 3: (6, 5, 4)}
 STEPS = {2: [0.5, 2.0], 3: [0.5, 2.0, 1.5]}
 
@@ -63,8 +66,8 @@ def assert_same(loss: Any, z: Tensor, target: Tensor, name: str, values: Tensor)
     torch.testing.assert_close(
         value_and_gradient(wrapped, z, joined), value_and_gradient(loss, z, target[None])
     )
-    doubled = torch.cat([target, 2 * values], 0)[None]
-    assert not torch.allclose(wrapped(z, doubled), loss(z, target[None]))
+    other = torch.cat([target, 1 - values if name in UNMEASURED else 2 * values], 0)[None]
+    assert not torch.allclose(wrapped(z, other), loss(z, target[None]))
 
 
 @pytest.mark.parametrize("dimensions", [2, 3])
@@ -77,7 +80,7 @@ def test_the_map_is_that_of_the_loss(
     maker, loss, words = MAKERS[which]
     common = {
         **words,
-        **({"spacing": STEPS[dimensions]} if steps else {}),
+        **({"spacing": STEPS[dimensions]} if steps and which not in UNMEASURED else {}),
     }
     label = labels(dimensions)
     if ignored:
@@ -118,7 +121,7 @@ def test_one_hot_labels_and_other_dtypes(which: str) -> None:
     array = made_by(maker("label", CLASSES, **words), label.numpy())[1]
     assert isinstance(array, np.ndarray)
     assert np.array_equal(array, expected.numpy())
-    assert name in ("signed_distance", "region", "penalty", "target_distance")
+    assert name in ("signed_distance", "region", "penalty", "target_distance", *UNMEASURED)
 
 
 @pytest.mark.parametrize("which", MAKERS)
@@ -191,8 +194,9 @@ def test_a_bundle_names_them(maker: type) -> None:
         "_target_": f"metriseg_monai.{maker.__name__}",
         "keys": "label",
         "num_classes": CLASSES,
-        "spacing": "affine",
     }
+    if maker is not m.SkeletonMapd:
+        config["spacing"] = "affine"
     made = ConfigParser({"transform": config}).get_parsed_content("transform")
     assert type(made) is maker
     with pytest.raises(ValueError, match="map must be one of"):

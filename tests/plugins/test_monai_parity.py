@@ -129,3 +129,106 @@ def test_nan_at_ignored_voxels() -> None:
     words = {**COMMON, "ignore_index": 255}
     assert ours.DiceLoss(**words)(logits, target).isfinite()
     assert monai.losses.DiceLoss(**words)(logits, target).isnan()
+
+
+# ------------------------------------------------------------------------------- thin structures
+
+
+def network(dimensions: int, images: int = 2) -> tuple[Tensor, Tensor]:
+    """Logits ``(B, 1, *S)`` and a mask of crossing bars, thick and thin."""
+    random = torch.Generator().manual_seed(4)
+    mask = torch.zeros(images, 1, *(14,) * dimensions)
+    mask[:, :, 2:5, 1:12] = 1
+    mask[0, :, :, 6:7] = 1
+    logits = 3 * (2 * mask - 1) + 3 * torch.randn(mask.shape, generator=random)
+    return logits, mask
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+@pytest.mark.parametrize("iterations", [0, 3])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_centerline_dice_agrees_for_one_channel(
+    reduction: str, iterations: int, dimensions: int
+) -> None:
+    """MONAI adds ``smooth`` > 0 to P + S as well, which it takes from a perfect prediction: 1e-9.
+
+    Value and gradient.
+    """
+    logits, mask = network(dimensions)
+    words = {"sigmoid": True, "reduction": reduction, "smooth_nr": 0.5, "smooth_dr": 2.0}
+    pairs = [
+        (
+            ours.CenterlineDiceLoss(iterations=iterations, **words),
+            monai.losses.SoftclDiceLoss(iter_=iterations, smooth=1e-9, **words),
+        ),
+        (
+            ours.DiceCenterlineDiceLoss(alpha=0.3, iterations=iterations, **words),
+            monai.losses.SoftDiceclDiceLoss(alpha=0.3, iter_=iterations, smooth=1e-9, **words),
+        ),
+    ]
+    for own, theirs in pairs:
+        slopes = []
+        for loss in (own, theirs):
+            leaf = logits.clone().requires_grad_()
+            loss(leaf, mask).backward()
+            slopes.append(leaf.grad)
+        torch.testing.assert_close(own(logits, mask), theirs(logits, mask), atol=1e-6, rtol=0)
+        torch.testing.assert_close(*slopes, atol=1e-6, rtol=1e-4)
+        assert slopes[0].any()
+
+
+def test_defaults_of_centerline_dice_are_monais() -> None:
+    """But for what MONAI adds to P + S: of a perfect prediction 1 - 2 / (2 + 1e-4) is left."""
+    logits, mask = network(2)
+    own, theirs = ours.CenterlineDiceLoss(sigmoid=True), monai.losses.SoftclDiceLoss(sigmoid=True)
+    torch.testing.assert_close(own(logits, mask), theirs(logits, mask), atol=1e-4, rtol=0)
+    perfect = 99 * (2 * mask - 1)
+    assert own(perfect, mask).item() == 0
+    assert theirs(perfect, mask).item() == pytest.approx(1 - 2 / (2 + 1e-4), abs=1e-6)
+
+
+def test_every_class_has_its_own_centerline_dice() -> None:
+    """The mean of MONAI's of one class after the other; MONAI adds up all channels of an image.
+
+    Then a class that is missed altogether hides behind a larger one: of two bars, 12 pixels long
+    and 3, the small one is not found, and MONAI's loss is 1 - 2 P S / (P + S) with P = 1 and
+    S = 12 / 15, so 1/9; the mean of 0 and 1 is 1/2.
+    """
+    logits, target = sample()
+    p = logits.softmax(1)
+    each = [
+        monai.losses.SoftclDiceLoss(smooth_nr=0.5, smooth_dr=0.5, smooth=1e-9, reduction="none")(
+            p[:, c : c + 1], one_hot(target)[:, c : c + 1]
+        )
+        for c in range(4)
+    ]
+    own = ours.CenterlineDiceLoss(to_onehot_y=True, softmax=True, smooth_nr=0.5, smooth_dr=0.5)
+    torch.testing.assert_close(own(logits, target), torch.stack(each).mean(), atol=1e-6, rtol=0)
+    bars = torch.zeros(1, 2, 5, 14)
+    bars[0, 0, 1, 1:13] = 1
+    bars[0, 1, 3, 1:4] = 1
+    found = bars.clone()
+    found[0, 1] = 0
+    words = {"smooth_nr": 1e-9, "smooth_dr": 1e-9}
+    theirs = monai.losses.SoftclDiceLoss(smooth=1e-9, **words)(found, bars)
+    assert theirs.item() == pytest.approx(1 / 9, abs=1e-6)
+    own = ours.CenterlineDiceLoss(sigmoid=True, **words)(99 * (2 * found - 1), bars)
+    assert own.item() == pytest.approx(1 / 2, abs=1e-6)
+
+
+def test_a_batch_of_centerlines() -> None:
+    """``batch=True`` adds up the images, a word that MONAI's clDice doesn't have.
+
+    Two images of a bar of 12 pixels and one of 3, the latter not found: P = 1 and S = 12/15.
+    """
+    bars = torch.zeros(2, 1, 5, 14)
+    bars[0, 0, 1, 1:13] = 1
+    bars[1, 0, 3, 1:4] = 1
+    logits = 99 * (2 * bars - 1)
+    logits[1] = -99
+    words = {"sigmoid": True, "smooth_nr": 0.0, "smooth_dr": 0.0}
+    value = ours.CenterlineDiceLoss(batch=True, **words)(logits, bars)
+    assert value.item() == pytest.approx(1 / 9, abs=1e-6)
+    assert ours.CenterlineDiceLoss(**words)(logits, bars).item() == pytest.approx(1 / 2, abs=1e-6)
+    with pytest.raises(ValueError, match="say 'iterations'"):
+        ours.CenterlineDiceLoss(sigmoid=True, iter_=3)

@@ -20,6 +20,7 @@ from reference import (
     oracle,
     partition_loss,
     structure,
+    thin,
 )
 
 #: Oracles of arrays (N, C, S), all pixels in one axis.
@@ -34,6 +35,7 @@ SPATIAL_ORACLES = (
     | structure.ORACLES
     | embedding.ORACLES
     | partition_loss.ORACLES
+    | thin.ORACLES
 )
 
 SPATIAL = {1: (11,), 2: (5, 4), 3: (3, 2, 3)}

@@ -41,6 +41,7 @@ ALL_CLASSES_ALIKE: dict[str, dict[str, Any]] = {
 NOT_TRANSPOSED = {
     "ActiveBoundaryLoss": "among equal directions the first of down, up, left, right is taken",
     "InverseFormLoss": "its network was trained, and has no symmetry",
+    "SkeletonRecallLoss": "thinning takes pixels from one side before the other",
 }
 NOT_FLIPPED = NOT_TRANSPOSED | {
     "ActiveContourLoss": "the slopes along two axes meet under a root, each to the next pixel",
@@ -57,6 +58,8 @@ GRADIENT_CHOOSES = {
 NO_EXTRA_AXIS = {
     "HausdorffErosionLoss": "beyond the image is no error: two more neighbours erode a flat volume",
     "HausdorffConvolutionLoss": "balls reach beyond the image, where all is background",
+    "CenterlineBoundaryDiceLoss": "how thickness weighs depends on the number of axes",
+    "SkeletonRecallLoss": "images and volumes are thinned in two ways",
 }
 #: Arguments without which a flat volume has another shape.
 EXTRA_AXIS_ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -91,6 +94,11 @@ SCALED_ARGUMENTS: dict[str, dict[str, Any]] = {
 #: Where single precision ends: a value that counts pixels on one side of a threshold.
 ROUNDED_CHOICES = {
     "ActiveBoundaryLoss": "which pixels exceed the threshold may change with the last digit",
+    "CenterlineBoundaryDiceLoss": "which pixels are of a mask or skeleton may change with it, too",
+    **dict.fromkeys(
+        ("CenterlineDiceLoss", "DiceCenterlineDiceLoss"),
+        "of a nearly constant image the skeleton is what the last digits leave",
+    ),
 }
 #: The loss's own scale, where it isn't the value at a prediction that knows nothing.
 SCALES = {

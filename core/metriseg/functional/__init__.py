@@ -18,4 +18,5 @@ from metriseg.functional.pixel import *
 from metriseg.functional.power import *
 from metriseg.functional.region import *
 from metriseg.functional.robust import *
+from metriseg.functional.skeleton import *
 from metriseg.functional.wasserstein import *

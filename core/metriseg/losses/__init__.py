@@ -17,4 +17,5 @@ from metriseg.losses.partition import *
 from metriseg.losses.pixel import *
 from metriseg.losses.region import *
 from metriseg.losses.robust import *
+from metriseg.losses.skeleton import *
 from metriseg.losses.wasserstein import *
