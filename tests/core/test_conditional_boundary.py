@@ -223,3 +223,20 @@ def test_features_of_another_size_are_refused() -> None:
         ConditionalBoundaryLoss()(
             random_logits(3), random_labels(3), features=torch.zeros(2, 8, 3, 3)
         )
+
+
+def test_derivatives_of_sums_over_neighbours() -> None:
+    """First and second ones, against finite differences; some pixels serve no neighbour."""
+    labels = random_labels(3)[:, :4, :4]
+    chosen = torch.rand(labels.shape, generator=torch.Generator().manual_seed(3)) > 0.3
+    x = random_features()[:, :, :4].requires_grad_()
+
+    def similarity(x: torch.Tensor) -> torch.Tensor:
+        return F.neighbour_similarity(x, labels, chosen, 1)[0]
+
+    def centers(x: torch.Tensor) -> torch.Tensor:
+        return F.local_class_mean(x, labels, chosen, 1)[0]
+
+    for function in (similarity, centers):
+        assert torch.autograd.gradcheck(function, (x,), fast_mode=True)
+        assert torch.autograd.gradgradcheck(function, (x,), fast_mode=True)

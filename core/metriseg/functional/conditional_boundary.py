@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -106,16 +107,40 @@ def local_class_mean(
     Returns:
         ``(N, D, *S)``, 0 where there is no such neighbour, and ``(N, *S)``.
     """
-    total, count = torch.zeros_like(values), torch.zeros_like(values[:, 0])
-    neighbours = torch.where(chosen, labels, -1)
-    space = labels.ndim - 1
-    for value, label in zip(
-        _around(values, space, radius), _around(neighbours, space, radius, fill=-1), strict=True
-    ):
-        own = label == labels
-        total = total + torch.where(own.unsqueeze(1), value, 0.0)
-        count = count + own
+    total, count = _NeighbourSum.apply(values, labels, torch.where(chosen, labels, -1), radius)
     return total / count.clamp(min=1).unsqueeze(1), count
+
+
+class _NeighbourSum(torch.autograd.Function):
+    """The sum over a pixel's neighbours that have its own label, and how many these are.
+
+    ``labels`` are the pixels' own, ``shown`` those that neighbours see. Who is whose neighbour is
+    mutual: the gradient is such a sum, with the two exchanged.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, values: Tensor, labels: Tensor, shown: Tensor, radius: int
+    ) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(labels, shown)
+        ctx.radius = radius
+        total, count = torch.zeros_like(values), torch.zeros_like(values[:, 0])
+        space = labels.ndim - 1
+        for value, label in zip(
+            _around(values, space, radius), _around(shown, space, radius, fill=-1), strict=True
+        ):
+            own = (label == labels).to(values.dtype)
+            total.addcmul_(value, own.unsqueeze(1))
+            count += own
+        ctx.mark_non_differentiable(count)
+        return total, count
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        labels, shown = ctx.saved_tensors
+        # a pixel that isn't shown has no neighbour of label -1
+        slope, _ = _NeighbourSum.apply(grads[0], shown, labels, ctx.radius)
+        return slope, None, None, None
 
 
 def neighbour_similarity(
@@ -135,18 +160,56 @@ def neighbour_similarity(
     Returns:
         ``(N, *S)`` sums and numbers.
     """
-    directions = unit_vectors(features)
-    sums, numbers = torch.zeros_like(features[:, 0]), torch.zeros_like(features[:, 0])
-    neighbours = torch.where(chosen, labels, -1)
-    space = labels.ndim - 1
-    for direction, label in zip(
-        _around(directions, space, radius), _around(neighbours, space, radius, fill=-1), strict=True
-    ):
-        cosine = (directions * direction).sum(1)
-        usable, same = label >= 0, label == labels
-        sums = sums + torch.where(usable, (cosine - same.to(cosine.dtype)).square(), 0.0)
-        numbers = numbers + usable
-    return sums, numbers
+    found: tuple[Tensor, Tensor] = _Similarity.apply(
+        unit_vectors(features), labels, torch.where(chosen, labels, -1), radius
+    )
+    return found
+
+
+class _Similarity(torch.autograd.Function):
+    """The costs of directions ``(N, D, *S)`` against those of neighbours, and their numbers.
+
+    The gradient makes the cosines anew: kept, what they are made of would be a copy of the
+    directions for every neighbour.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, directions: Tensor, labels: Tensor, shown: Tensor, radius: int
+    ) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(directions, labels, shown)
+        ctx.radius = radius
+        sums, numbers = torch.zeros_like(directions[:, 0]), torch.zeros_like(directions[:, 0])
+        space = labels.ndim - 1
+        for direction, label in zip(
+            _around(directions, space, radius), _around(shown, space, radius, fill=-1), strict=True
+        ):
+            usable, same = label >= 0, label == labels
+            cosine = (directions * direction).sum(1)
+            sums += torch.where(usable, (cosine - same.to(cosine.dtype)).square(), 0.0)
+            numbers += usable
+        ctx.mark_non_differentiable(numbers)
+        return sums, numbers
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        directions, labels, shown = ctx.saved_tensors
+        grad, space, radius = grads[0], labels.ndim - 1, ctx.radius
+        seen = torch.where(shown >= 0, 2.0, 0.0).to(grad.dtype)
+        slope = torch.zeros_like(directions)
+        # written over, unless derivatives of the gradient are wanted
+        added = Tensor.addcmul if torch.is_grad_enabled() else Tensor.addcmul_
+        around = (
+            _around(values, space, radius, fill=fill)
+            for values, fill in ((directions, 0.0), (labels, -1), (shown, -1), (grad, 0.0))
+        )
+        for direction, label, other, asked in zip(*around, strict=True):
+            cosine = (directions * direction).sum(1)
+            # what the pixel pays for this neighbour, and what this neighbour pays for the pixel
+            paid = (cosine - (other == labels).to(cosine.dtype)) * (other >= 0) * 2 * grad
+            back = (cosine - (label == shown).to(cosine.dtype)) * seen * asked
+            slope = added(slope, (paid + back).unsqueeze(1), direction)
+        return slope, None, None, None
 
 
 def _around(values: Tensor, dimensions: int, radius: int, fill: float = 0.0) -> Iterator[Tensor]:
