@@ -17,6 +17,7 @@ from reference import (
     hausdorff,
     inverse_form,
     lovasz,
+    object_losses,
     oracle,
     partition_loss,
     structure,
@@ -36,6 +37,7 @@ SPATIAL_ORACLES = (
     | embedding.ORACLES
     | partition_loss.ORACLES
     | thin.ORACLES
+    | object_losses.ORACLES
 )
 
 SPATIAL = {1: (11,), 2: (5, 4), 3: (3, 2, 3)}

@@ -71,6 +71,8 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
     "ExponentialLogarithmicLoss": ({}, {"gamma_dice": 1.0, "gamma_ce": 2.0}),
     "UnifiedFocalLoss": ({}, {"form": "symmetric"}, {"gamma": 0.95}, {"delta": 0.2}),
     "TripletLoss": ({}, {"mining": "hard"}, {"mining": "all", "normalize": False}),
+    "BlobLoss": ({}, {"loss": losses.TverskyLoss()}),
+    "ConnectedComponentLoss": ({}, {"loss": losses.PowerDiceLoss(smooth=0.1)}),
     "PartitionLoss": (
         {},
         {"segments": "SlotSegments"},
