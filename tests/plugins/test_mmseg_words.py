@@ -181,7 +181,7 @@ def test_a_batch_without_foreground_is_not_free(name: str) -> None:
 NO_PRICE_OF_A_FALSE_ALARM = (
     *("BoundaryLoss", "BoundaryDoULoss", "HausdorffDistanceTransformLoss", "RegionWiseLoss"),
     *("CenterLoss", "GeneralizedDiceLoss", "PenaltyGeneralizedDiceLoss", "PartitionLoss"),
-    *("DistanceMapCrossEntropyLoss", "InverseFormLoss"),
+    *("DistanceMapCrossEntropyLoss", "InverseFormLoss", "BlobLoss"),
     *("CenterlineDiceLoss", "CenterlineBoundaryDiceLoss", "SkeletonRecallLoss"),
 )
 
