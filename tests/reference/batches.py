@@ -13,6 +13,7 @@ from reference import (
     active_boundary,
     boundary,
     combination,
+    cubical,
     embedding,
     hausdorff,
     inverse_form,
@@ -38,6 +39,7 @@ SPATIAL_ORACLES = (
     | partition_loss.ORACLES
     | thin.ORACLES
     | object_losses.ORACLES
+    | cubical.ORACLES
 )
 
 SPATIAL = {1: (11,), 2: (5, 4), 3: (3, 2, 3)}
