@@ -286,6 +286,8 @@ HYPERPARAMETERS: list[tuple[str, dict[str, Any]]] = [
     ("TripletLoss", {"mining": "all", "margin": 1.0}),
     ("TripletLoss", {"mining": "semihard", "margin": 5.0, "normalize": False}),
     ("TripletLoss", {"samples": 15}),
+    ("BoundaryTripletLoss", {"mining": "hard", "boundary_width": 1}),
+    ("BoundaryTripletLoss", {"mining": "all", "margin": 1.0, "samples": 9}),
     ("TverskyLoss", {"fp_weight": 0.0, "fn_weight": 1.0}),
     ("TverskyLoss", {"fp_weight": 1.0, "fn_weight": 1.0}),
     ("DiceLoss", {"overlap": "minimum", "smooth": 0.0}),

@@ -111,9 +111,7 @@ def _distances(
             if dimensions is None or k in dimensions:
                 # the first component never dies, and is never left out
                 kept = [
-                    x
-                    for x in ours
-                    if x[0] - x[1] > min_persistence or (k == 0 and x == max(ours))
+                    x for x in ours if x[0] - x[1] > min_persistence or (k == 0 and x == max(ours))
                 ]
                 total += matching_cost(kept, theirs, order)
         table[n, c] = factors[c] * (total ** (1 / order) if root else total)

@@ -79,6 +79,7 @@ NOT_SEPARATE = {
     "BoundaryAwareLoss": "its channels are bins of one distance",
     "InverseFormLoss": "an edge is the largest step of any channel",
     "TripletLoss": "it compares embeddings, of all channels",
+    "BoundaryTripletLoss": "it compares embeddings, of all channels",
     "CenterLoss": "it compares embeddings, of all channels",
     "PartitionLoss": "the segments are made of all channels",
     "BlobLoss": "a class without objects leaves the mean over classes",
