@@ -1,8 +1,8 @@
 """Persistent homology of images by its definition, in float64: the boundary matrix, reduced.
 
-An image's pixels are the top cells of a complex of squares (cubes); a face has the largest value of
-the pixels that it belongs to, so that superlevel sets are closed. Cells stand in a grid of twice the
-image's sides plus one: an odd coordinate is an extent, an even one a place.
+An image's pixels are the top cells of a complex of squares (cubes); a face has the largest value
+of the pixels that it belongs to, so that superlevel sets are closed. Cells stand in a grid of twice
+the image's sides plus one: an odd coordinate is an extent, an even one a place.
 """
 
 from __future__ import annotations

@@ -75,8 +75,7 @@ def triplet(
             ((n, u), label)
             for (n, u), label in pixels
             if any(
-                label_of.get((n, v), label) != label
-                for v in _window(u, w[n].shape, boundary_width)
+                label_of.get((n, v), label) != label for v in _window(u, w[n].shape, boundary_width)
             )
         ]
     pixels = spaced(pixels, samples)

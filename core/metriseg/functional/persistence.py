@@ -125,4 +125,4 @@ def _power(square: Tensor, order: float) -> Tensor:
     if order == 2:
         return square
     there = square > 0
-    return torch.where(there, torch.where(there, square, 1.0) ** (order / 2), 0.0)
+    return torch.where(there, torch.where(there, square, 1.0).pow(order / 2), 0.0)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Unpack
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from metriseg import functional as F
@@ -83,20 +85,20 @@ class _PersistenceLoss(TableLoss):
         if factors is not None:
             counted = counted & (factors > 0)
         nothing = batch.logits.flatten()[:0].sum()
+        truth = masks.cpu().numpy()
         values = [
-            self._distance(shown[n, c], masks[n, c]) if looked_at else nothing
+            self._distance(shown[n, c], truth[n, c]) if looked_at else nothing
             for n, row in enumerate(counted.tolist())
             for c, looked_at in enumerate(row)
         ]
         return (torch.stack(values) if values else nothing.expand(0)).view_as(counted), counted
 
-    def _distance(self, probabilities: Tensor, mask: Tensor) -> Tensor:
-        truth = F.persistence_pairs(mask.cpu().numpy())
-        empty = not bool(mask.any())
+    def _distance(self, probabilities: Tensor, mask: NDArray[np.bool_]) -> Tensor:
+        features = [len(pairs) for pairs in F.persistence_pairs(mask)] if mask.any() else None
         diagrams = F.persistence_diagram(probabilities, self.dimensions, self.min_persistence)
         chosen = range(mask.ndim) if self.dimensions is None else self.dimensions
         costs = [
-            F.diagram_cost(diagram, 0 if empty else len(truth[dimension]), self.order)
+            F.diagram_cost(diagram, features[dimension] if features else 0, self.order)
             for dimension, diagram in zip(chosen, diagrams, strict=True)
         ]
         return self.of_cost(torch.stack(costs).sum())
