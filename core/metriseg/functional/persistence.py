@@ -114,7 +114,7 @@ def diagram_cost(diagram: Tensor, number: int, order: float = 2.0) -> Tensor:
     birth, death = diagram.unbind(1)
     alone = _power((birth - death).square() / 2, order)
     matched = _power((1 - birth).square() + death.square(), order)
-    missing = 0.5 ** (order / 2)
+    missing: float = 0.5 ** (order / 2)
     gain = alone + missing - matched
     most, which = gain.detach().topk(min(number, len(gain)))
     return alone.sum() + number * missing - gain[which[most > 0]].sum()
