@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 from collections.abc import Mapping, Sequence
@@ -76,14 +77,19 @@ def _mmseg_values(loss: SegmentationLoss) -> Values:
     return values
 
 
-def _monai_values(loss: SegmentationLoss) -> Values:
+def _monai_values(loss: SegmentationLoss, *, within: bool = False) -> Values:
+    """The words of a loss; one within another leaves how the input is read to that one."""
+
+    def nested(name: str) -> Any:
+        return functools.partial(_monai_values, within=name == "loss")
+
     values: Values = {"_target_": f"metriseg_monai.{type(loss).__name__}"}
     values |= {
-        name: _value(value, _monai_values)
+        name: _value(value, nested(name))
         for name, value in _given(loss).items()
         if name != "activation"
     }
-    if _has_activation(loss):
+    if _has_activation(loss) and not within:
         if _raw_activation(loss) != "identity":
             values[_raw_activation(loss)] = True
         values["to_onehot_y"] = True

@@ -470,7 +470,7 @@ def _add_soft(sums: _Sums, p: Tensor, tile: Tile, asked: _Asked) -> None:
         sums.target[k] += _weighted(_power(t, q), w).sum(2)
     if not asked.errors:
         return
-    left = _short_of_one(z, w, p, asked.activation)
+    left = short_of_one(z, w, p, asked.activation)
     if asked.least:
         # t - p from what both are short of 1: that of p has its digits
         missed = (left - (1 - t)).clamp(min=0)
@@ -481,8 +481,8 @@ def _add_soft(sums: _Sums, p: Tensor, tile: Tile, asked: _Asked) -> None:
         total.add_(_weighted(one, w).sum(2))
 
 
-def _short_of_one(z: Tensor, w: Tensor | None, p: Tensor, activation: Activation) -> Tensor:
-    """1 - p, with its digits also where p rounds to 1."""
+def short_of_one(z: Tensor, w: Tensor | None, p: Tensor, activation: Activation) -> Tensor:
+    """1 - p ``(N, C, …)``, with its digits also where p rounds to 1; z is finite or w 0."""
     if activation == "sigmoid":
         return _activate(-z, w, activation)
     if activation == "identity":

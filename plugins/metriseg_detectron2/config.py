@@ -308,6 +308,8 @@ def build_loss(entry: Any, where: str) -> SegmentationLoss:
         word = _word(loss, key, words, where)
         if word == "terms":
             arguments[word] = build_losses(value, f"{where}.{key}")
+        elif word == "loss" and value is not None:
+            arguments[word] = build_loss(value, f"{where}.{key}")
         else:
             value = _lower_case(value)
             arguments[word] = _numbers(value) if _takes_numbers(hints.get(word, Any)) else value

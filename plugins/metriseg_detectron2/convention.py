@@ -164,6 +164,7 @@ regions of that category: the mean over regions becomes a weighted mean, or, for
             self.activation = self.fitting_activation(seen.activation)
         if seen.smooth is not None and "smooth" in given and given["smooth"] is None:
             self.smooth = seen.smooth
+        self._settle_loss_within(seen)
         if seen.regions and self.class_weight is not None:
             if seen.num_categories is None:
                 raise ValueError(
@@ -181,6 +182,17 @@ regions of that category: the mean over regions becomes a weighted mean, or, for
                     " over pixels: say per_image=False, or a CompoundLoss of its terms"
                 )
             self.category_weight, self.class_weight = self.class_weight, None
+
+    def _settle_loss_within(self, seen: Seen) -> None:
+        """What a loss of objects does not say of the region loss that it is made of."""
+        within = getattr(self, "loss", None)
+        if within is None or seen.smooth is None:
+            return
+        given = self.arguments()["loss"]
+        if given is None or (
+            isinstance(given, Detectron2Convention) and given.arguments().get("smooth") is None
+        ):
+            within.smooth = seen.smooth
 
     def forward(
         self,

@@ -135,6 +135,8 @@ Further arguments:
             words["class_weight"] = _weights_of_file(words["class_weight"])
         if isinstance(words.get("network"), Mapping):
             words["network"] = MODELS.build(words["network"])
+        if "loss" in words:
+            words["loss"] = _term(words["loss"], "loss")
         return words
 
     def adopt(self, arguments: Mapping[str, Any]) -> None:
@@ -331,7 +333,7 @@ Further arguments:
         weights = words["weights"]
         if isinstance(weights, (list, tuple)):
             weights = [Scheduled(w) if isinstance(w, Mapping) else w for w in weights]
-        return {**words, "terms": [_term(term) for term in terms], "weights": weights}
+        return {**words, "terms": [_term(term, "terms") for term in terms], "weights": weights}
 
     def adopt(self, arguments: Mapping[str, Any]) -> None:
         super().adopt(arguments)
@@ -427,14 +429,15 @@ def _weights_of_file(name: str) -> Any:
         raise ValueError(f"class_weight: the file {name} can't be read: {problem}") from problem
 
 
-def _term(term: Any) -> SegmentationLoss:
+def _term(term: Any, word: str) -> SegmentationLoss:
+    """A loss within another, under that word: as it is, or from its config."""
     if not isinstance(term, Mapping):
         return term
     name = term.get("type")
     if isinstance(name, str) and name in MODELS.module_dict:
         raise ValueError(
-            f"terms: type={name!r} is the stock loss of that name, and terms are losses of"
-            f" metriseg: say type='metriseg_mmseg.{name}'"
+            f"{word}: type={name!r} is the stock loss of that name, and losses within a loss are"
+            f" metriseg's: say type='metriseg_mmseg.{name}'"
         )
     return MODELS.build(term)
 

@@ -22,8 +22,8 @@ __all__ = ["MaskLoss"]
 #: What every mask for itself means in the words of a loss.
 MASK_WORDS: dict[str, Any] = {"per_image": True, "classes": "all"}
 
-#: Losses that count or rank the pixels of a whole batch.
-JOINT = frozenset({"ExponentialLogarithmicLoss", "TopKLoss"})
+#: Losses that count or rank the pixels of a whole batch, or the masks in which there is something.
+JOINT = frozenset({"BlobLoss", "ExponentialLogarithmicLoss", "TopKLoss"})
 
 
 class _Masks(NamedTuple):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from metriseg import CenterLoss, TripletLoss
+from metriseg import BoundaryTripletLoss, CenterLoss, TripletLoss
 from metriseg import functional as F
 from reference import oracle
 from reference.batches import IGNORE, random_labels, random_logits, random_weight
@@ -189,6 +189,35 @@ def test_zero_vectors_have_no_direction() -> None:
     assert torch.equal(features.grad, torch.zeros_like(features))
 
 
+def test_triplets_at_a_boundary() -> None:
+    """Labels 0 0 0 1 1 1 at 5, 1, 0 | 2, 3, 9: two pixels on each side are looked at, 1, 0 | 2, 3.
+
+    Hardest triplets, margin 5: anchor 1, 1 - 1 + 5; 0, 1 - 4 + 5; 2, 1 - 1 + 5; 3, 1 - 4 + 5.
+    """
+    x = torch.tensor([[[5.0, 1, 0, 2, 3, 9]]], requires_grad=True)
+    target = torch.tensor([[0, 0, 0, 1, 1, 1]])
+    words = {"margin": 5.0, "mining": "hard", "normalize": False, "activation": "sigmoid"}
+    unreduced = BoundaryTripletLoss(reduction="none", **words)(x, target)
+    assert unreduced.tolist() == [[0.0, 5.0, 2.0, 5.0, 2.0, 0.0]]
+    value = BoundaryTripletLoss(**words)(x, target)
+    value.backward()
+    assert value.item() == 3.5
+    assert x.grad[0, 0, [0, 5]].tolist() == [0.0, 0.0]
+    # with one pixel on each side none has a positive, and a wide band is the whole image
+    assert BoundaryTripletLoss(boundary_width=1, **words)(x, target).item() == 0.0
+    wide = BoundaryTripletLoss(boundary_width=9, **words)(x, target)
+    assert wide.item() == TripletLoss(**words)(x, target).item() != 3.5
+
+
+def test_an_ignored_pixel_is_no_boundary() -> None:
+    """What is beyond it is two pixels away."""
+    target = torch.tensor([[0, 0, IGNORE, 1, 1]])
+    loss = BoundaryTripletLoss(boundary_width=1, ignore_index=IGNORE)
+    logits = random_logits(2, 1)[:1, :, :5].requires_grad_()
+    loss(logits, target).backward()
+    assert torch.equal(logits.grad, torch.zeros_like(logits))
+
+
 @pytest.mark.parametrize("mining", MINING)
 def test_triplets_compile_with_features(mining: str) -> None:
     torch._dynamo.reset()
@@ -209,8 +238,14 @@ def test_triplets_compile_with_features(mining: str) -> None:
     ],
 )
 def test_refused_triplets(arguments: dict[str, Any], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        TripletLoss(**arguments)
+    for loss in (TripletLoss, BoundaryTripletLoss):
+        with pytest.raises(ValueError, match=words):
+            loss(**arguments)
+
+
+def test_refused_boundaries() -> None:
+    with pytest.raises(ValueError, match="boundary_width must be a whole number >= 1, got 0"):
+        BoundaryTripletLoss(boundary_width=0)
 
 
 # ---------------------------------------------------------------------- centres

@@ -233,7 +233,9 @@ def test_a_loss_of_whole_masks_is_the_core_loss_of_one_channel(name):
     ours = criterion(getattr(plugin, name)(loss_weight=2.0), points=False)
     value = ours.loss_masks(outputs, targets, last_first(outputs, targets), 10.0)["loss_mask"]
     core = getattr(metriseg, name)
-    smoothed = {"smooth": 1.0} if "smooth" in core.__signature__.parameters else {}
+    words = core.__signature__.parameters
+    smoothed = {"smooth": 1.0} if "smooth" in words else {}
+    smoothed |= {"loss": metriseg.DiceLoss(smooth=1.0)} if "loss" in words else {}
     logits, masks, _ = zip(*pairs(outputs, targets), strict=True)
     expected = core(activation="sigmoid", **smoothed)(
         torch.stack(logits).unsqueeze(1), torch.stack(masks).long()

@@ -134,7 +134,9 @@ def test_a_mask_loss_is_the_core_loss_of_the_regions(name):
         with pytest.raises(ValueError, match=r"loss_mask: .*(\d classes or more|over one class)"):
             mask_head(getattr(plugin, name)())
         return
-    smoothed = {"smooth": 1.0} if "smooth" in inspect.signature(core).parameters else {}
+    words = inspect.signature(core).parameters
+    smoothed = {"smooth": 1.0} if "smooth" in words else {}
+    smoothed |= {"loss": metriseg.DiceLoss(smooth=1.0)} if "loss" in words else {}
     instances, logits = proposals(3, 2), torch.randn(5, CATEGORIES, SIDE, SIDE)
     picked, masks, _ = regions(logits, instances)
     expected = core(activation="sigmoid", **smoothed)(picked, masks)

@@ -266,7 +266,7 @@ def test_messages_speak_yaml(entry, message):
 def test_every_word_is_refused_by_its_key(name):
     """A mapping is nothing that any word takes, but for those that are built of one."""
     for word in inspect.signature(getattr(plugin, name)).parameters:
-        if word not in ("terms", "weights"):
+        if word not in ("terms", "weights", "loss"):
             entry = {"NAME": name, word.upper(): {"X": 1}}
             if name == "CompoundLoss":
                 entry["TERMS"] = [{"NAME": "DiceLoss"}]
@@ -432,3 +432,54 @@ def test_what_is_no_loss_for_detectron2_says_how_it_becomes_one():
         plugin.register_loss(torch.nn.BCELoss)
     with pytest.raises(ValueError, match="there is a loss 'DiceLoss' already"):
         plugin.register_loss(metriseg.DiceLoss)
+
+
+# ---------------------------------------------------------------------- a loss within a loss
+
+
+@pytest.mark.parametrize("outer", ["BlobLoss", "ConnectedComponentLoss"])
+def test_a_region_loss_of_objects(outer):
+    """From YAML and from a lazy config; two steps of a semantic head's loss move the scores."""
+    yaml = [{"NAME": outer, "LOSS": {"NAME": "TverskyLoss", "FN_WEIGHT": 0.9}}]
+    lazy = L(getattr(plugin, outer))(loss=L(plugin.TverskyLoss)(fn_weight=0.9))
+    core = getattr(metriseg, outer)(metriseg.TverskyLoss(fn_weight=0.9), ignore_index=255)
+    target = torch.tensor([[[1, 1, 0, 2], [0, 0, 0, 255], [1, 0, 2, 2]]])
+    for loss in (*build_losses(yaml), instantiate(lazy)):
+        scores = torch.zeros(1, 3, 3, 4, requires_grad=True)
+        values = []
+        for _ in range(2):
+            value = loss(scores, target, ignore_index=255)
+            torch.testing.assert_close(value, core(scores, target))
+            values.append(value.item())
+            (slope,) = torch.autograd.grad(value, scores)
+            scores = (scores - slope).detach().requires_grad_()
+        assert values[1] < values[0]
+
+
+def test_a_region_loss_of_objects_is_smoothed_by_the_head():
+    """As a region loss of its own would be, unless it says how."""
+    mask = Seen.of_regions("loss_mask", None)
+    for within, smooth in (
+        (None, 1.0),
+        (plugin.DiceLoss(), 1.0),
+        (plugin.DiceLoss(smooth=0.5), 0.5),
+    ):
+        loss = plugin.BlobLoss(loss=within)
+        loss.settle(mask, "loss_mask")
+        assert loss.loss.smooth_pair == (smooth, smooth)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"LOSS": "DiceLoss"}, r"^LOSSES\[0\]\.LOSS must be a mapping with NAME"),
+        ({"LOSS": {"NAME": "FocalLoss"}}, r"^LOSSES\[0\]: LOSS must be .* got FocalLoss"),
+        (
+            {"LOSS": {"NAME": "DiceLoss", "LOSS_WEIGHT": 2.0}},
+            r"^LOSSES\[0\]: LOSS: DiceLoss must not say 'LOSS_WEIGHT' within BlobLoss",
+        ),
+    ],
+)
+def test_a_region_loss_of_objects_has_few_words(entry, message):
+    with pytest.raises(ValueError, match=message):
+        build_losses([{"NAME": "BlobLoss", **entry}])

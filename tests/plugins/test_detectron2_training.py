@@ -81,6 +81,21 @@ def test_what_a_loss_learns_is_trained_and_saved(tmp_path):
     assert learnt != 1.0
 
 
+@pytest.mark.slow
+def test_losses_beside_those_of_pixels_train(tmp_path):
+    """Of objects, one with a loss of its own within, and of topology; each has its key."""
+    losses = (
+        "[{'NAME': 'BlobLoss', 'LOSS': {'NAME': 'TverskyLoss', 'FN_WEIGHT': 0.9}},"
+        " {'NAME': 'ConnectedComponentLoss'}, {'NAME': 'TopologicalLoss', 'LOSS_WEIGHT': 0.01},"
+        " {'NAME': 'TopologyAwareFocalLoss'}]"
+    )
+    overrides = [*SHORT, "MODEL.ROI_MASK_HEAD.LOSSES", losses]
+    run(tmp_path, "-m", "metriseg_detectron2.train_net", "--config-file", YAML, *overrides)
+    scalars = logged(tmp_path)
+    for name in ("blob", "connected_component", "topological", "topology_aware_focal"):
+        assert scalars[f"loss_mask_{name}"] > 0
+
+
 @pytest.mark.parametrize(
     ("name", "overrides"),
     [

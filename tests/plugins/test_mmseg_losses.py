@@ -486,3 +486,34 @@ def test_modules_are_where_they_say() -> None:
     for name in OFFERED:
         found = getattr(losses, name)
         assert getattr(importlib.import_module(found.__module__), found.__qualname__) is found
+
+
+# ---------------------------------------------------------------------- a loss within a loss
+
+
+@pytest.mark.parametrize("outer", ["BlobLoss", "ConnectedComponentLoss"])
+def test_region_loss_of_objects(outer: str, tmp_path: Path) -> None:
+    """It is built of its config, here within a compound, and survives a dump."""
+    within = config("TverskyLoss", fn_weight=0.9)
+    whole = config("CompoundLoss", terms=[config("DiceLoss"), config(outer, loss=within)])
+    path = tmp_path / "config.py"
+    Config({"model": {"loss_decode": {**whole, "weights": [2.0, 1.0]}}}).dump(path)
+    loss = MODELS.build(Config.fromfile(path).model.loss_decode)
+    core = getattr(metriseg, outer)(
+        metriseg.TverskyLoss(fn_weight=0.9),
+        per_image=False,
+        ignore_index=255,
+        **({"classes": "present"} if outer == "ConnectedComponentLoss" else {}),
+    )
+    z, target = logits(), labels()
+    expected = 2 * build("DiceLoss")(z, target) + core(z, target)
+    torch.testing.assert_close(loss(z, target), expected)
+
+
+def test_region_loss_of_objects_has_few_words() -> None:
+    with pytest.raises(ValueError, match="loss: type='DiceLoss' is the stock loss of that name"):
+        build("BlobLoss", loss={"type": "DiceLoss"})
+    for words in ({"loss_weight": 2.0}, {"use_sigmoid": True}, {"per_image": True}):
+        (word,) = words
+        with pytest.raises(ValueError, match=f"DiceLoss must not say '{word}' within BlobLoss"):
+            build("BlobLoss", loss=config("DiceLoss", **words))

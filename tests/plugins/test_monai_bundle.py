@@ -28,6 +28,15 @@ from metriseg_monai.datasets import digits
 
 NAME = "monai/mnist_unet_power-jaccard"
 SHORT = {"max_epochs": 1, "train#trainer#epoch_length": 2, "validate#evaluator#epoch_length": 1}
+COMMON = {"softmax": True, "to_onehot_y": True}
+#: Losses of objects, of topology and of boundaries, one with a loss of its own within.
+BESIDE_PIXELS: dict[str, dict[str, Any]] = {
+    "BlobLoss": {"loss": {"_target_": "metriseg_monai.TverskyLoss", "beta": 0.7}},
+    "ConnectedComponentLoss": {},
+    "TopologicalLoss": {"dimensions": [1]},
+    "TopologyAwareFocalLoss": {},
+    "BoundaryTripletLoss": {},
+}
 #: The run of the bundle's README.
 COMMAND = (
     *(sys.executable, "-m", "monai.bundle", "run"),
@@ -102,8 +111,13 @@ def test_one_option_makes_it_another_loss(bundle: Path) -> None:
             {"loss": {"_target_": "metriseg_monai.MimeLoss", "softmax": True, "to_onehot_y": True}},
             metriseg_monai.MimeLoss,
         ),
+        *(
+            ({"loss": {"_target_": f"metriseg_monai.{name}", **COMMON, **words}}, kind)
+            for name, words in BESIDE_PIXELS.items()
+            for kind in (getattr(metriseg_monai, name),)
+        ),
     ],
-    ids=["shipped", "power", "mime"],
+    ids=["shipped", "power", "mime", *BESIDE_PIXELS],
 )
 def test_changes_reach_the_trainer(
     workflow: Callable[..., ConfigWorkflow], changes: dict[str, Any], expected: type

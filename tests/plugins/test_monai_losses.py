@@ -15,6 +15,7 @@ pytest.importorskip("monai")
 
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor
+from monai.losses import DiceLoss as MonaiDiceLoss
 
 import metriseg
 import metriseg_monai
@@ -411,3 +412,39 @@ def test_an_unsupported_loss_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
         parse({"_target_": "metriseg_monai.OracleLoss"})
     with pytest.raises(AttributeError, match="NoSuchLoss"):
         _ = metriseg_monai.NoSuchLoss
+
+
+# ------------------------------------------------------------------------------- a loss within
+
+
+@pytest.mark.parametrize("outer", ["BlobLoss", "ConnectedComponentLoss"])
+def test_a_region_loss_of_objects(outer: str) -> None:
+    """Nested in a config; two steps of an optimiser lower the value."""
+    config = {
+        "loss": {
+            "_target_": f"metriseg_monai.{outer}",
+            "loss": {"_target_": "metriseg_monai.TverskyLoss", "beta": 0.9},
+            "softmax": True,
+            "to_onehot_y": True,
+        }
+    }
+    loss = ConfigParser(config).get_parsed_content("loss")
+    logits, target = sample(6, 5)
+    core = getattr(metriseg, outer)(metriseg.TverskyLoss(fp_weight=0.5, fn_weight=0.9))
+    values = []
+    for _ in range(3):
+        logits = logits.detach().requires_grad_()
+        value = loss(logits, target)
+        torch.testing.assert_close(value, core(logits, target[:, 0].long()))
+        values.append(value.item())
+        logits = logits - torch.autograd.grad(value, logits)[0]
+    assert values == sorted(values, reverse=True)
+
+
+def test_a_region_loss_of_objects_has_few_words() -> None:
+    for words in ({"softmax": True}, {"to_onehot_y": True}, {"batch": True}):
+        (word,) = words
+        with pytest.raises(ValueError, match=f"DiceLoss must not say '{word}' within BlobLoss"):
+            metriseg_monai.BlobLoss(metriseg_monai.DiceLoss(**words), softmax=True)
+    with pytest.raises(ValueError, match=r"made of region statistics alone.* got DiceLoss"):
+        metriseg_monai.BlobLoss(MonaiDiceLoss(), softmax=True)

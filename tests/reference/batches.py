@@ -13,10 +13,12 @@ from reference import (
     active_boundary,
     boundary,
     combination,
+    cubical,
     embedding,
     hausdorff,
     inverse_form,
     lovasz,
+    object_losses,
     oracle,
     partition_loss,
     structure,
@@ -36,6 +38,8 @@ SPATIAL_ORACLES = (
     | embedding.ORACLES
     | partition_loss.ORACLES
     | thin.ORACLES
+    | object_losses.ORACLES
+    | cubical.ORACLES
 )
 
 SPATIAL = {1: (11,), 2: (5, 4), 3: (3, 2, 3)}

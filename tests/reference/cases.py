@@ -71,6 +71,9 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
     "ExponentialLogarithmicLoss": ({}, {"gamma_dice": 1.0, "gamma_ce": 2.0}),
     "UnifiedFocalLoss": ({}, {"form": "symmetric"}, {"gamma": 0.95}, {"delta": 0.2}),
     "TripletLoss": ({}, {"mining": "hard"}, {"mining": "all", "normalize": False}),
+    "BlobLoss": ({}, {"loss": losses.TverskyLoss()}),
+    "ConnectedComponentLoss": ({}, {"loss": losses.PowerDiceLoss(smooth=0.1)}),
+    "BoundaryTripletLoss": ({"boundary_width": 1}, {"mining": "hard", "boundary_width": 1}),
     "PartitionLoss": (
         {},
         {"segments": "SlotSegments"},
@@ -192,7 +195,7 @@ def draw(entry: Entry, rng: Random, wanted: Wanted = Wanted()) -> Case:
         raise NotApplicableError(f"{entry.name} has no soft labels")
     activation = rng.choice(activations)
     least = max(entry.min_classes, 2 if activation == "softmax" else 1, wanted.least_classes)
-    if entry.name == "TripletLoss":  # one number has no direction
+    if entry.name in ("TripletLoss", "BoundaryTripletLoss"):  # one number has no direction
         least = max(least, 2)
     classes = rng.randint(least, max(least, 4))
     sides = SIDES[d := rng.choice(dimensions)]

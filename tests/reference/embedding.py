@@ -65,9 +65,20 @@ def triplet(
     class_weight: list[float] | None = None,
     include_background: bool = True,
     reduction: str = "mean",
+    boundary_width: int | None = None,
 ) -> float | Array:
     factors = class_factors(p.shape[1], class_weight, include_background)
-    pixels = spaced(labelled_pixels(t, w), samples)
+    pixels = labelled_pixels(t, w)
+    if boundary_width is not None:
+        label_of = dict(pixels)
+        pixels = [
+            ((n, u), label)
+            for (n, u), label in pixels
+            if any(
+                label_of.get((n, v), label) != label for v in _window(u, w[n].shape, boundary_width)
+            )
+        ]
+    pixels = spaced(pixels, samples)
     vectors = [vector(z, pixel) for pixel, _ in pixels]
     if normalize:
         vectors = [unit(x) for x in vectors]
@@ -94,6 +105,12 @@ def triplet(
     if reduction == "sum":
         return float(values.sum())
     return float(values.sum() / total) if total > 0 else 0.0
+
+
+def boundary_triplet(
+    p: Array, t: Array, w: Array, *, boundary_width: int = 2, **words: Any
+) -> float | Array:
+    return triplet(p, t, w, boundary_width=boundary_width, **words)
 
 
 def center(
@@ -226,6 +243,7 @@ def conditional_boundary(
 #: Name of the loss -> its oracle.
 ORACLES: dict[str, Callable[..., Any]] = {
     "TripletLoss": triplet,
+    "BoundaryTripletLoss": boundary_triplet,
     "CenterLoss": center,
     "ConditionalBoundaryLoss": conditional_boundary,
 }

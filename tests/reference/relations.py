@@ -17,7 +17,7 @@ from torch import Tensor
 
 from metriseg.batch import Batch
 from metriseg.catalogue import Entry
-from metriseg.losses import RegionLoss
+from metriseg.losses import DiceLoss, RegionLoss
 from metriseg.statistics import RegionStatistics, region_statistics
 from reference.batches import IGNORE
 from reference.cases import Case, NotApplicableError, Wanted, chance, draw, taken
@@ -42,6 +42,7 @@ NOT_TRANSPOSED = {
     "ActiveBoundaryLoss": "among equal directions the first of down, up, left, right is taken",
     "InverseFormLoss": "its network was trained, and has no symmetry",
     "SkeletonRecallLoss": "thinning takes pixels from one side before the other",
+    "ConnectedComponentLoss": "among objects as near that of the first pixel is taken",
 }
 NOT_FLIPPED = NOT_TRANSPOSED | {
     "ActiveContourLoss": "the slopes along two axes meet under a root, each to the next pixel",
@@ -78,8 +79,10 @@ NOT_SEPARATE = {
     "BoundaryAwareLoss": "its channels are bins of one distance",
     "InverseFormLoss": "an edge is the largest step of any channel",
     "TripletLoss": "it compares embeddings, of all channels",
+    "BoundaryTripletLoss": "it compares embeddings, of all channels",
     "CenterLoss": "it compares embeddings, of all channels",
     "PartitionLoss": "the segments are made of all channels",
+    "BlobLoss": "a class without objects leaves the mean over classes",
 }
 NOT_SCALED = {
     "TopKLoss": "it keeps a whole number of pixels, rounded down",
@@ -90,6 +93,9 @@ NOT_SCALED = {
 SCALED_ARGUMENTS: dict[str, dict[str, Any]] = {
     # the other form divides by a volume plus one
     "GeneralizedWassersteinDiceLoss": {"weighting": "default"},
+    # the loss within smooths its ratio
+    "BlobLoss": {"loss": DiceLoss(smooth=0.0)},
+    "ConnectedComponentLoss": {"loss": DiceLoss(smooth=0.0)},
 }
 #: Where single precision ends: a value that counts pixels on one side of a threshold.
 ROUNDED_CHOICES = {

@@ -60,4 +60,15 @@ ENTRIES: tuple[Entry, ...] = (
         "Yeung et al. 2022",
         "arXiv:2102.04525",
     ),
+    entry(
+        losses.TopologyAwareFocalLoss,
+        "compound",
+        "focal loss + topology_weight Wasserstein distance of persistence diagrams",
+        "Demir et al. 2023",
+        "arXiv:2304.12223",
+        monotone=False,
+        spatial=True,
+        soft_targets=False,
+        graph_break="persistence diagrams are found on the host",
+    ),
 )

@@ -23,6 +23,18 @@ ENTRIES: tuple[Entry, ...] = (
         min_classes=2,
     ),
     entry(
+        losses.BoundaryTripletLoss,
+        "embedding",
+        "max(|a - p|^2 - |a - n|^2 + margin, 0) of pixels near another label",
+        "Wen et al. 2022",
+        "doi:10.1016/j.knosys.2022.108424",
+        monotone=False,
+        spatial=True,
+        features=True,
+        soft_targets=False,
+        min_classes=2,
+    ),
+    entry(
         losses.CenterLoss,
         "embedding",
         "|x - c_y|^2 / 2",

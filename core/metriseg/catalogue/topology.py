@@ -45,4 +45,15 @@ ENTRIES: tuple[Entry, ...] = (
         spatial_dimensions=(2, 3),
         graph_break="the skeleton of the truth is made on the host, unless the loader gives it",
     ),
+    entry(
+        losses.TopologicalLoss,
+        "topology",
+        "min sum |x - y|^2 over matchings of persistence diagrams",
+        "Hu et al. 2019",
+        "arXiv:1906.05404",
+        monotone=False,
+        spatial=True,
+        soft_targets=False,
+        graph_break="persistence diagrams are found on the host",
+    ),
 )

@@ -47,6 +47,22 @@ def of_labels(
     return result.to(dtype)
 
 
+def nearest(mask: Tensor, steps: list[float]) -> Tensor:
+    """Of every pixel the place of the nearest true pixel of its mask, 0 where there is none."""
+    result = torch.zeros(mask.shape, dtype=torch.int64)
+    planes, places = mask.numpy(), result.numpy()
+    for index in np.ndindex(*mask.shape[:2]):
+        plane = planes[index]
+        if plane.any():
+            # of several SciPy takes the first where the last axis goes slowest: here that is the
+            # image's first
+            found = ndimage.distance_transform_edt(
+                ~plane.T, sampling=steps[::-1], return_distances=False, return_indices=True
+            )
+            places[index] = np.ravel_multi_index(tuple(found[::-1]), plane.shape).T
+    return result
+
+
 def squared_fields(mask: Tensor, steps: list[float], dtype: torch.dtype) -> Tensor:
     """Of the two distances of a pixel to both sides one is 0, so both have room in one tensor."""
     result = torch.zeros(mask.shape, dtype=dtype)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from metriseg import validation
-from metriseg.distances import operators
+from metriseg.distances import host, operators
 
 __all__ = [
     "distance_field",
@@ -16,6 +16,7 @@ __all__ = [
     "distance_transform",
     "inside_distance",
     "label_distance_transform",
+    "nearest_pixel",
     "signed_distance_map",
 ]
 
@@ -194,6 +195,24 @@ def label_distance_transform(
     steps = _checked(labels.unsqueeze(1), spacing, name="labels")
     distances: Tensor = operators.label_distances(labels, valid, steps, dtype)
     return distances
+
+
+def nearest_pixel(mask: Tensor, spacing: Sequence[float] | None = None) -> Tensor:
+    """Which true pixel of its mask is nearest to a pixel, found on the CPU.
+
+    Args:
+        mask: ``(N, C, *S)`` bool, in one to three dimensions.
+        spacing: as in :func:`distance_transform`.
+
+    Returns:
+        ``(N, C, *S)`` int64, places in the flattened image: of several that are as near, the first
+        (as far as sums of squares of their distances are exact); 0 in a mask without a true pixel.
+
+    >>> import torch
+    >>> nearest_pixel(torch.tensor([[[False, True, False, True]]]))
+    tensor([[[1, 1, 1, 3]]])
+    """
+    return host.nearest(mask.cpu(), _checked(mask, spacing)).to(mask.device)
 
 
 def _checked(mask: Tensor, spacing: Sequence[float] | None, name: str = "mask") -> list[float]:

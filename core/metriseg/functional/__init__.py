@@ -13,7 +13,9 @@ from metriseg.functional.inverse_form import *
 from metriseg.functional.jaccard_metric import *
 from metriseg.functional.lovasz import *
 from metriseg.functional.mutual_information import *
+from metriseg.functional.objects import *
 from metriseg.functional.partition import *
+from metriseg.functional.persistence import *
 from metriseg.functional.pixel import *
 from metriseg.functional.power import *
 from metriseg.functional.region import *

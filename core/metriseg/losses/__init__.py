@@ -13,7 +13,9 @@ from metriseg.losses.inverse_form import *
 from metriseg.losses.jaccard_metric import *
 from metriseg.losses.lovasz import *
 from metriseg.losses.mutual_information import *
+from metriseg.losses.objects import *
 from metriseg.losses.partition import *
+from metriseg.losses.persistence import *
 from metriseg.losses.pixel import *
 from metriseg.losses.region import *
 from metriseg.losses.robust import *
