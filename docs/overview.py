@@ -67,6 +67,26 @@ GUIDE: tuple[tuple[str, tuple[str, ...], str], ...] = (
         "the length of the contour is part of the loss",
     ),
     (
+        "thin structures must not break",
+        (
+            "DiceCenterlineDiceLoss",
+            "CenterlineDiceLoss",
+            "CenterlineBoundaryDiceLoss",
+            "SkeletonRecallLoss",
+        ),
+        "they look at the centrelines of prediction and truth",
+    ),
+    (
+        "small objects are missed beside large ones",
+        ("BlobLoss", "ConnectedComponentLoss"),
+        "every true object counts alike, whatever its size",
+    ),
+    (
+        "the number of components and holes must be right",
+        ("TopologicalLoss", "TopologyAwareFocalLoss"),
+        "persistence diagrams count them, at all thresholds at once",
+    ),
+    (
         "neighbouring pixels belong together",
         ("RegionMutualInformationLoss",),
         "windows of pixels are compared, not pixels",
@@ -83,7 +103,7 @@ GUIDE: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ),
     (
         "embeddings of a class should lie together",
-        ("TripletLoss", "CenterLoss"),
+        ("TripletLoss", "BoundaryTripletLoss", "CenterLoss"),
         "they look at features, not at probabilities",
     ),
 )
