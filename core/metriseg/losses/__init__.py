@@ -6,6 +6,7 @@ from metriseg.losses.boundary import *
 from metriseg.losses.combination import *
 from metriseg.losses.compound import *
 from metriseg.losses.conditional_boundary import *
+from metriseg.losses.deep_supervision import *
 from metriseg.losses.embedding import *
 from metriseg.losses.generalized_dice import *
 from metriseg.losses.hausdorff import *
