@@ -12,12 +12,13 @@ if TYPE_CHECKING:
     from metriseg_monai.losses import *
     from metriseg_monai.maps import *
     from metriseg_monai.metrics import *
+    from metriseg_monai.points import *
     from metriseg_monai.transforms import *
 else:
     __getattr__, __dir__ = lazy_exports(
         __name__,
         homes=(
             *("losses", "aliases", "metrics", "transforms", "maps", "instances", "channels"),
-            "deep_supervision",
+            *("deep_supervision", "points"),
         ),
     )

@@ -17,6 +17,7 @@ from metriseg.functional.objects import *
 from metriseg.functional.partition import *
 from metriseg.functional.persistence import *
 from metriseg.functional.pixel import *
+from metriseg.functional.points import *
 from metriseg.functional.power import *
 from metriseg.functional.region import *
 from metriseg.functional.robust import *
