@@ -11,6 +11,7 @@ from metriseg.functional.embedding import *
 from metriseg.functional.hausdorff import *
 from metriseg.functional.inverse_form import *
 from metriseg.functional.jaccard_metric import *
+from metriseg.functional.label_sets import *
 from metriseg.functional.lovasz import *
 from metriseg.functional.mutual_information import *
 from metriseg.functional.objects import *

@@ -15,6 +15,7 @@ from metriseg.losses.jaccard_metric import *
 from metriseg.losses.lovasz import *
 from metriseg.losses.mutual_information import *
 from metriseg.losses.objects import *
+from metriseg.losses.partial import *
 from metriseg.losses.partition import *
 from metriseg.losses.persistence import *
 from metriseg.losses.pixel import *

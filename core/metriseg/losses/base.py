@@ -7,7 +7,7 @@ import contextlib
 import copy
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Unpack, cast
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from metriseg import validation
 from metriseg.batch import Activation, Batch, full_precision
 from metriseg.composition import compose
+from metriseg.losses.label_sets import holds_numbers, spread_label_sets
 from metriseg.options import (
     Classes,
     DistanceOptions,
@@ -92,6 +93,8 @@ class SegmentationLoss(nn.Module, abc.ABC):
     overlap: Overlap = "product"
     #: Whether two class weights may weigh the two labels of a single channel.
     labels_have_weights: ClassVar[bool] = False
+    #: The labels that stand for one of several classes; None for a loss that knows no such.
+    label_sets: Mapping[int, Sequence[int]] | None = None
     #: Whether a single channel is foreground, and counts when the background is left out.
     lone_channel_is_foreground: ClassVar[bool] = False
 
@@ -216,6 +219,11 @@ class SegmentationLoss(nn.Module, abc.ABC):
         validation.map_names(maps)
         for parameter in self.parameters():
             validation.same_device("what the loss learns", parameter, logits)
+        if self.label_sets and holds_numbers(target, logits):
+            target, weight = spread_label_sets(
+                target, logits, self.label_sets, ignore_index, weight
+            )
+            ignore_index = None
         with full_precision(logits), self._values_checked_once(logits, activation):
             batch = Batch.from_tensors(
                 logits,
