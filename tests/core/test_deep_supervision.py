@@ -224,7 +224,7 @@ def test_what_is_refused() -> None:
     refused("logits must be a tensor or a list", lambda: deep([], target))
     refused("target must be one, or one for each", lambda: deep(levels, [target, target]))
     refused("features must be a list", lambda: deep(levels, target, features=levels[0]))
-    refused("weight must have shape", lambda: deep(levels, target, weight=levels[0]))
+    refused("weight must have shape", lambda: deep(levels, target, weight=levels[0][0, 0, 0]))
     unreduced = metriseg.DeepSupervisionLoss(metriseg.CrossEntropyLoss(reduction="none"))
     refused("can't be added", lambda: unreduced(levels, target))
     hausdorff = metriseg.DeepSupervisionLoss(metriseg.HausdorffDistanceTransformLoss())

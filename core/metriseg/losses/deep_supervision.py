@@ -164,14 +164,25 @@ class DeepSupervisionLoss(LossWrapper):
                 f"target must have shape (N, *S) or (N, C, *S) with {len(size)} spatial dimensions"
                 f" as the logits, got {tuple(target.shape)}"
             )
-        if weight is not None and weight.ndim != level.ndim - 1:
+        whole = weight is not None and _is_of_images(weight, target, level)
+        if weight is not None and weight.ndim not in (level.ndim - 1, level.ndim) and not whole:
             raise ValueError(
                 f"weight must have shape (N, *S) with {len(size)} spatial dimensions as the"
-                f" logits, got {tuple(weight.shape)}"
+                f" logits, or be one of classes, (N, C, *S) or (N, C), got {tuple(weight.shape)}"
             )
         if not target.is_floating_point() or self.soft_labels == "nearest":
-            return nearest(target, size), None if weight is None else nearest(weight, size)
+            if weight is None or _is_of_images(weight, target, level):
+                return nearest(target, size), weight
+            return nearest(target, size), nearest(weight, size)
+        if weight is not None and _is_of_images(weight, target, level):
+            weight = weight.view(*weight.shape, *[1] * len(size)).expand_as(target)
         return averaged(target, weight, size)
+
+
+def _is_of_images(weight: Tensor, target: Tensor, level: Tensor) -> bool:
+    """Whether a weight is that of the classes of whole images, ``(N, C)``."""
+    of_classes = weight.ndim == 2 and weight.shape == level.shape[:2]
+    return of_classes and (level.ndim > 3 or weight.shape[-1] != target.shape[-1])
 
 
 def nearest(values: Tensor, size: Sequence[int]) -> Tensor:
@@ -206,12 +217,14 @@ def averaged(
     if weight is None:
         dense = nnf.interpolate(dense, size, mode="area")
     else:
-        shares = weight.unsqueeze(1).to(dense.dtype)
+        of_classes = weight.ndim == dense.ndim
+        shares = (weight if of_classes else weight.unsqueeze(1)).to(dense.dtype)
         mass = nnf.interpolate(shares, size, mode="area")
         dense = nnf.interpolate(torch.where(shares > 0, dense * shares, 0.0), size, mode="area")
         # a mean of numbers up to 1 may round to more
         dense = (dense / torch.where(mass > 0, mass, 1.0)).clamp(max=1.0)
-    return dense.squeeze(1) if lone else dense, None if mass is None else mass.squeeze(1)
+        mass = mass if of_classes else mass.squeeze(1)
+    return dense.squeeze(1) if lone else dense, mass
 
 
 def map_in_size(name: str, values: Tensor, size: tuple[int, ...]) -> Tensor:

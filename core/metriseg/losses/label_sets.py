@@ -82,28 +82,39 @@ def spread_label_sets(
     if ignore_index is not None:
         counted = row != ignore_index
         ones = torch.ones((), dtype=logits.dtype, device=logits.device)
-        weight = torch.where(counted, ones if weight is None else weight, 0.0)
+        if weight is not None:
+            weight = validation.of_pixels_or_classes(weight, logits)
+        of_classes = weight is not None and weight.ndim == logits.ndim
+        seen = counted.unsqueeze(1) if of_classes else counted
+        weight = torch.where(seen, ones if weight is None else weight, 0.0)
         row = torch.where(counted, row, 0)
     every = [(c,) for c in range(classes)] + list(sets.values())
     rows = logits.new_tensor([[float(c in one) for c in range(classes)] for one in every])
     for place, label in enumerate(sets, start=classes):
         row = torch.where(target == label, place, row)
-    _check_rows(row, target, weight, classes, sets)
-    if weight is not None:
-        row = torch.where(weight > 0, row, 0)
+    counts = None if weight is None else _anything_counts(weight, logits)
+    _check_rows(row, target, counts, classes, sets)
+    if counts is not None:
+        row = torch.where(counts, row, 0)
     return rows[row].movedim(-1, 1), weight
 
 
+def _anything_counts(weight: Tensor, logits: Tensor) -> Tensor:
+    """``(N, *S)`` bool, of a weight of pixels or of classes."""
+    weight = validation.of_pixels_or_classes(weight, logits)
+    return weight > 0 if weight.ndim < logits.ndim else (weight > 0).any(1)
+
+
 def _check_rows(
-    row: Tensor, target: Tensor, weight: Tensor | None, classes: int, sets: Mapping[int, Any]
+    row: Tensor, target: Tensor, counts: Tensor | None, classes: int, sets: Mapping[int, Any]
 ) -> None:
     if not validation.values_are_checked(row):
         return
     wrong = (row < 0) | (row >= classes + len(sets))
     # what stands at a place of the sets, without being one
     wrong |= (row >= classes) & ~torch.isin(target, torch.tensor(list(sets), device=target.device))
-    if weight is not None:
-        wrong &= weight > 0
+    if counts is not None:
+        wrong &= counts
     if bool(wrong.any()):
         raise ValueError(
             f"target must hold labels in 0 … {classes - 1}, or of label_sets, {sorted(sets)} (or"

@@ -25,7 +25,7 @@ from metriseg.options import (
     SmoothOption,
     StatisticsOptions,
 )
-from metriseg.reduction import beside_classes
+from metriseg.reduction import beside_classes, mean
 from metriseg.statistics import RegionStatistics, has_label_logs
 
 __all__ = [
@@ -141,6 +141,7 @@ class ExclusionCrossEntropyLoss(PixelLoss):
     """
 
     activations: ClassVar[tuple[Activation, ...]] = EXCLUSIVE
+    weighs_classes: ClassVar[bool] = True
 
     def __init__(self, label_sets: LabelSets = None, **options: Unpack[LossOptions]) -> None:
         super().__init__(**options)
@@ -152,7 +153,15 @@ class ExclusionCrossEntropyLoss(PixelLoss):
             members(batch)
         costs = F.exclusion_cross_entropy(batch.probabilities, batch.masks)
         factors = self.class_factors(batch)
-        return (costs if factors is None else costs * beside_classes(factors, costs)).sum(1)
+        costs = costs if factors is None else costs * beside_classes(factors, costs)
+        if batch.annotation is None:
+            return costs.sum(1)
+        return mean((costs * batch.annotation).sum(1), self.annotated_mass(batch))
+
+    def annotated_mass(self, batch: Batch) -> Tensor:
+        # a sum of all classes, whatever the label
+        assert batch.annotation is not None
+        return batch.annotation.mean(1)
 
 
 class MarginalOptions(
@@ -205,6 +214,8 @@ class MarginalDiceLoss(RegionLoss):
     """
 
     activations: ClassVar[tuple[Activation, ...]] = EXCLUSIVE
+    # what is joined would have several weights
+    weighs_classes: ClassVar[bool] = False
 
     def __init__(self, label_sets: LabelSets = None, **options: Unpack[MarginalOptions]) -> None:
         super().__init__(**options)
