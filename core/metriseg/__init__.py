@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from metriseg.binding import *
     from metriseg.catalogue import *
     from metriseg.losses import *
+    from metriseg.points import *
     from metriseg.statistics import *
     from metriseg.validation import *
 else:
     __getattr__, __dir__ = lazy_exports(
         __name__,
-        homes=("validation", "batch", "statistics", "losses", "binding", "catalogue"),
+        homes=("validation", "batch", "statistics", "losses", "binding", "catalogue", "points"),
         submodules=("extraction", "functional"),
     )

@@ -63,6 +63,9 @@ class Batch:
             isn't its weight; None where it is.
         maps: what a loader has computed beforehand, by name.
         features: ``(N, D, *S)`` embeddings, for the losses that need more than logits.
+        annotation: ``(N, C, *S)``, what every class weighs at a pixel, 0 where it isn't annotated;
+            None where it weighs what the pixel does. ``weight`` is then 1 where any class is
+            annotated, else 0.
         activation: how logits become probabilities: ``"softmax"`` over the classes, ``"sigmoid"``
             for each class by itself, ``"identity"`` when they are probabilities already
             (of exclusive classes; with one class, of the foreground).
@@ -75,6 +78,7 @@ class Batch:
     features: Tensor | None = None
     activation: Activation = "softmax"
     counted: Tensor | None = None
+    annotation: Tensor | None = None
     _known: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
@@ -101,7 +105,9 @@ class Batch:
                 real dtype in [0, 1]; with one class also ``(N, *S)`` floats in [0, 1].
             activation: "softmax", "sigmoid" or "identity"; one class can't be "softmax".
             ignore_index: the label of pixels that don't count; None counts all.
-            weight: ``(N, *S)``, finite and not negative.
+            weight: ``(N, *S)``, finite and not negative; or of classes, ``(N, C, *S)`` or, for
+                whole images, ``(N, C)`` (in one dimension with as many pixels as classes it is
+                ``(N, *S)``).
             counted: ``(N, *S)``, likewise; see above.
             maps: tensors whose first dimension is N, by name.
             features: ``(N, D, *S)``.
@@ -117,32 +123,45 @@ class Batch:
         validation.same_device("target", target, logits)
         if logits.dtype not in (torch.float32, torch.float64):
             logits = logits.float()
+        annotation = None
         if weight is not None:
-            validation.pixel_weight(weight, logits)
-            weight = weight.to(logits.dtype)
+            weight = validation.of_pixels_or_classes(weight, logits).to(logits.dtype)
+            if weight.ndim == logits.ndim:
+                annotation, weight = weight, (weight > 0).any(1).to(logits.dtype)
+                if counted is not None:
+                    raise ValueError(
+                        f"weight of classes, {tuple(annotation.shape)}, says itself what counts:"
+                        " leave out 'counted'"
+                    )
         if counted is not None:
             validation.pixel_weight(counted, logits, name="counted")
             counted = counted.to(logits.dtype)
 
         if _holds_labels(target, logits):
             target, weight = _canonical_labels(target, weight, counted, logits, ignore_index)
+            if annotation is not None and weight is not None:
+                annotation = torch.where(weight.unsqueeze(1) > 0, annotation, 0.0)
         else:
             if ignore_index is not None:
                 raise ValueError(
                     f"ignore_index={ignore_index} needs integer labels of shape (N, *S): with soft"
                     " or one-hot targets a weight of 0 says what is ignored"
                 )
-            target = _canonical_soft_labels(target, weight, logits)
+            target = _canonical_soft_labels(target, weight, annotation, logits)
         if activation == "identity":
             validation.unit_interval(
                 "logits",
                 logits,
-                None if weight is None else weight > 0,
+                None if weight is None else (weight if annotation is None else annotation) > 0,
                 " (activation='identity' takes probabilities: for raw logits choose 'softmax' or"
                 " 'sigmoid')",
             )
         _check_companions(logits, maps, features)
-        return cls(logits, target, weight, dict(maps or {}), features, activation, counted)
+        if annotation is not None and num_classes == 1:
+            weight, annotation = annotation[:, 0], None
+        return cls(
+            logits, target, weight, dict(maps or {}), features, activation, counted, annotation
+        )
 
     def under(self, activation: Activation) -> Batch:
         """The same logits and target, with probabilities made in another way.
@@ -333,7 +352,10 @@ class Batch:
         if self.valid is None:
             return self.logits
         filler = 0.5 if self.activation == "identity" else 0.0
-        return torch.where(self.valid.unsqueeze(1), self.logits, filler)
+        seen = self.valid.unsqueeze(1)
+        if self.annotation is not None and self.one_vs_rest:
+            seen = self.annotation > 0
+        return torch.where(seen, self.logits, filler)
 
     def _probabilities(self) -> Tensor:
         if self.activation == "softmax":
@@ -404,12 +426,16 @@ def _canonical_labels(
     return target, weight
 
 
-def _canonical_soft_labels(target: Tensor, weight: Tensor | None, logits: Tensor) -> Tensor:
+def _canonical_soft_labels(
+    target: Tensor, weight: Tensor | None, annotation: Tensor | None, logits: Tensor
+) -> Tensor:
     if target.is_complex():
         raise ValueError(f"target must be real, got {target.dtype}")
     if target.requires_grad:
         raise ValueError("target must not require a gradient: none would be computed for it")
     target = target.to(logits.dtype).reshape(logits.shape)
+    if annotation is not None:
+        target = torch.where(annotation > 0, target, 0.0)
     valid = None if weight is None else weight > 0
     validation.unit_interval("target", target, valid)
     if valid is not None:

@@ -27,7 +27,9 @@ def counted_classes(batch: Batch, classes: Classes, *, per_image: bool) -> Tenso
     """
     valid = batch.valid
     groups, classes_of = batch.logits.shape[:2]
-    if valid is None:
+    if batch.annotation is not None:
+        counted = (batch.annotation > 0).flatten(2).any(2)
+    elif valid is None:
         counted = batch.logits.new_full((groups, classes_of), batch.logits[0, 0].numel() > 0)
         counted = counted.bool()
     else:
@@ -42,7 +44,9 @@ def _present(batch: Batch) -> Tensor:
     if batch.has_labels:
         labels = batch.target.flatten(1).unsqueeze(1)
         mass = torch.ones_like(labels, dtype=batch.logits.dtype)
-        if batch.valid is not None:
+        if batch.annotation is not None:
+            mass = over_target(batch.annotation, batch.target).flatten(1).unsqueeze(1)
+        elif batch.valid is not None:
             mass = batch.valid.flatten(1).unsqueeze(1).to(mass.dtype)
         return sums_by_label(mass, labels, batch.num_classes) > 0
     target = batch.target.flatten(2)
@@ -93,6 +97,13 @@ def reduce_table(
 def mean(total: Tensor, mass: Tensor) -> Tensor:
     """total / mass, and 0, still connected, where there is no mass."""
     return total / torch.where(mass > 0, mass, 1)
+
+
+def over_target(values: Tensor, target: Tensor) -> Tensor:
+    """sum_c t_c v_c, ``(N, *S)``, of values ``(N, C, *S)``: with labels that at the label."""
+    if target.is_floating_point():
+        return (target * values).sum(1)
+    return values.gather(1, target.unsqueeze(1)).squeeze(1)
 
 
 def beside_classes(factors: Tensor, values: Tensor) -> Tensor:

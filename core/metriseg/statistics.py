@@ -33,7 +33,7 @@ GUARDED_BASE = 1e-6
 SMALL = 1e-30
 
 
-#: Logits (n, C, s), target (n, C or 1, s) and weight (n, 1, s) of some images and pixels.
+#: Logits (n, C, s), target (n, C or 1, s) and weight (n, 1 or C, s) of some images and pixels.
 Tile = tuple[Tensor, Tensor, Tensor | None]
 
 
@@ -69,7 +69,7 @@ class RegionStatistics(NamedTuple):
             the differences.
         predicted: q -> sum of w p^q.
         target: q -> sum of w t^q (differs from the sum of w t only for soft labels).
-        count: sum of w, the same for every class.
+        count: sum of w, the same for every class unless classes have weights of their own.
         missed, claimed, rejected: sum of w t (1 - p), of w (1 - t) p and of w (1 - t)(1 - p), of
             these differences themselves, so that single precision keeps the digits of a small one;
             None where nobody asked.
@@ -191,7 +191,7 @@ def region_statistics(
         dict(zip(shared, common.unbind(), strict=True)),
         dict(zip(powers, predicted.unbind(), strict=True)),
         dict(zip(asked.target, target.unbind(), strict=True)),
-        count.unsqueeze(1).expand_as(common[0]),
+        count.expand_as(common[0]),
         *((missed, claimed, rejected) if errors else ()),
     )
     return statistics if per_image else statistics.pooled()
@@ -227,13 +227,15 @@ def _exponents(name: str, given: Collection[float]) -> tuple[float, ...]:
 
 def _passed(batch: Batch, asked: _Asked) -> tuple[Tensor, ...]:
     with full_precision(batch.logits):
-        found: tuple[Tensor, ...] = _Pass.apply(batch.logits, batch.target, batch.weight, asked)
+        weight = batch.weight if batch.annotation is None else batch.annotation
+        found: tuple[Tensor, ...] = _Pass.apply(batch.logits, batch.target, weight, asked)
     return found
 
 
 class _Pass(torch.autograd.Function):
-    """(overlap, predicted, target), each (Q, N, C), count (N), the differences, each (N, C), and
-    the logarithms at the labels (N, *S); what nobody asked for is empty."""
+    """(overlap, predicted, target), each (Q, N, C), count (N, 1) or, where classes have weights of
+    their own, (N, C), the differences, each (N, C), and the logarithms at the labels (N, *S); what
+    nobody asked for is empty."""
 
     @staticmethod
     def forward(
@@ -241,7 +243,8 @@ class _Pass(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         ctx.save_for_backward(logits, target, weight)
         ctx.asked = asked
-        ctx.fused = fused.fits(
+        of_classes = weight is not None and weight.ndim == logits.ndim
+        ctx.fused = not of_classes and fused.fits(
             logits, target, asked.activation, errors=asked.errors, least=asked.least
         )
         pixels = math.prod(logits.shape[2:])
@@ -272,12 +275,12 @@ class _Pass(torch.autograd.Function):
                 if keeps and not at_once:
                     known.put(rows, columns, of_tile)
             ctx.known = known.values if keeps else None
-        count = logits.new_full((len(logits),), float(pixels))
+        count = logits.new_full((len(logits), 1), float(pixels))
         if weight is not None:
-            count = weight.flatten(1).sum(1)
+            count = weight.flatten(2).sum(2) if of_classes else weight.flatten(1).sum(1, True)
         if asked.errors and asked.activation == "softmax" and not target.is_floating_point():
             # all that is neither of a class nor claimed by it
-            sums.rejected.copy_(count.unsqueeze(1) - sums.target[0] - sums.claimed)
+            sums.rejected.copy_(count - sums.target[0] - sums.claimed)
         given = [one.to(logits.dtype) for one in sums]
         ctx.mark_non_differentiable(given[2], count)
         shape = (len(logits), *logits.shape[2:]) if asked.logs else (0,)
@@ -393,7 +396,7 @@ def _is_worth_keeping(asked: _Asked) -> bool:
 def _prepared(z: Tensor, w: Tensor | None, asked: _Asked) -> Tensor:
     """What a tile's sums and gradient are made of: p, or ln p where logarithms are wanted."""
     if asked.logs:
-        return torch.log_softmax(_finite(z, w), 1)
+        return torch.log_softmax(_finite(z, _of_pixels(w)), 1)
     return _activate(z, w, asked.activation)
 
 
@@ -419,18 +422,17 @@ def _add_tile(sums: _Sums, logs: Tensor, tile: Tile, asked: _Asked, known: Tenso
 def _add_hard(sums: _Sums, p: Tensor, tile: Tile, asked: _Asked) -> None:
     """Add a tile with labels."""
     _, t, w = tile
-    p_true = p.gather(1, t)
+    p_true, own_w = p.gather(1, t), _at_labels(w, t)
     for k, q in enumerate(asked.overlap):
-        sums.overlap[k].add_(sums_by_label(_weighted(_power(p_true, q), w), t, p.shape[1]))
-    sums.target.add_(
-        sums_by_label(p_true.new_ones(()).expand_as(p_true) if w is None else w, t, p.shape[1])
-    )
+        sums.overlap[k].add_(sums_by_label(_weighted(_power(p_true, q), own_w), t, p.shape[1]))
+    ones = p_true.new_ones(()).expand_as(p_true)
+    sums.target.add_(sums_by_label(ones if own_w is None else own_w, t, p.shape[1]))
     for k, q in enumerate(asked.predicted):
         if q != 1.0 or not asked.errors:
             sums.predicted[k] += _weighted(_power(p, q), w).sum(2)
     if asked.errors:
         claimed = _add_errors(sums, p, p_true, tile, asked.activation)
-        own = _weighted(p_true, w)
+        own = _weighted(p_true, own_w)
         one = asked.predicted.index(1.0)
         sums.predicted[one] += claimed
         sums.predicted[one].add_(sums_by_label(own, t, p.shape[1]))
@@ -450,7 +452,7 @@ def _add_errors(
         left = _activate(-z, w, activation) if activation == "sigmoid" else 1 - p
         short = left.gather(1, t)
         sums.rejected.add_(_weighted(left.scatter(1, t, 0.0), w).sum(2))
-    sums.missed.add_(sums_by_label(_weighted(short, w), t, p.shape[1]))
+    sums.missed.add_(sums_by_label(_weighted(short, _at_labels(w, t)), t, p.shape[1]))
     claimed = _weighted(others, w).sum(2)
     sums.claimed.add_(claimed)
     if not given:
@@ -508,10 +510,10 @@ def _gradient(
     """
     z, t, w = tile
     if on_logs is not None and w is not None:
-        on_logs = torch.where(w > 0, on_logs, 0.0)
+        on_logs = torch.where(w.amax(1, keepdim=True) > 0, on_logs, 0.0)
     pure = _is_pure()
     if on_logs is not None and not asked.predicted:
-        p = torch.softmax(_finite(z, w), 1, out=out)
+        p = torch.softmax(_finite(z, _of_pixels(w)), 1, out=out)
         if pure:
             return (p * -on_logs).scatter_add(1, t, on_logs)
         return p.mul_(-on_logs).scatter_add_(1, t, on_logs)
@@ -570,7 +572,7 @@ def _slope_against_p(
             one = factor if q == 1.0 else _derivative(p_true, q, factor, given)
             on_true = one if on_true is None else on_true + one
         assert on_true is not None
-        on_true = _weighted(on_true, w)
+        on_true = _weighted(on_true, _at_labels(w, t))
         return slope.scatter_add(1, t, on_true) if pure else slope.scatter_add_(1, t, on_true)
     for k, q in enumerate(asked.overlap):
         # of the minimum, whose slope halfway, at p = t, is between those of both sides
@@ -590,7 +592,7 @@ def _of_labels(table: Tensor, labels: Tensor) -> Tensor:
 
 def _activate(z: Tensor, w: Tensor | None, activation: Activation) -> Tensor:
     """p; where the weight is zero of 0 in place of z, which may hold anything there, also NaN."""
-    z = _finite(z, w)
+    z = _finite(z, _of_pixels(w) if activation == "softmax" else w)
     if activation == "softmax":
         return torch.softmax(z, 1)
     return torch.sigmoid(z) if activation == "sigmoid" else z
@@ -598,6 +600,16 @@ def _activate(z: Tensor, w: Tensor | None, activation: Activation) -> Tensor:
 
 def _finite(z: Tensor, w: Tensor | None) -> Tensor:
     return z if w is None else torch.where(w > 0, z, 0.0)
+
+
+def _of_pixels(w: Tensor | None) -> Tensor | None:
+    """``(n, 1, s)``: above 0 where any class counts; a softmax is of them all."""
+    return w if w is None or w.shape[1] == 1 else w.amax(1, keepdim=True)
+
+
+def _at_labels(w: Tensor | None, labels: Tensor) -> Tensor | None:
+    """``(n, 1, s)``: the weights, of classes those of the labels."""
+    return w if w is None or w.shape[1] == 1 else w.gather(1, labels)
 
 
 def _power(x: Tensor, q: float) -> Tensor:
@@ -643,12 +655,14 @@ def _precision(values: Tensor) -> torch.dtype:
 def _flat(
     logits: Tensor, target: Tensor, weight: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Logits (N, C, s), target (N, C or 1, s) and weight (N, 1, s), all pixels in one axis."""
+    """Logits (N, C, s), target (N, C or 1, s) and weight (N, C or 1, s), all pixels in one axis."""
     soft = target.is_floating_point()
+    if weight is not None:
+        weight = weight.flatten(2) if weight.ndim == logits.ndim else weight.flatten(1).unsqueeze(1)
     return (
         logits.flatten(2),
         target.flatten(2) if soft else target.flatten(1).unsqueeze(1),
-        None if weight is None else weight.flatten(1).unsqueeze(1),
+        weight,
     )
 
 

@@ -165,6 +165,27 @@ def pixel_weight(weight: Tensor, logits: Tensor, name: str = "weight") -> None:
     if not isinstance(weight, Tensor) or tuple(weight.shape) != expected:
         came = tuple(weight.shape) if isinstance(weight, Tensor) else type(weight).__name__
         raise ValueError(f"{name} must be a tensor of shape (N, *S) = {expected}, got {came}")
+    _weight_values(weight, logits, name)
+
+
+def of_pixels_or_classes(weight: Tensor, logits: Tensor, name: str = "weight") -> Tensor:
+    """A weight ``(N, *S)``, or of classes, ``(N, C)`` or ``(N, C, *S)``, then ``(N, C, *S)``."""
+    whole, dense = tuple(logits.shape[:2]), tuple(logits.shape)
+    pixels = (whole[0], *dense[2:])
+    came = tuple(weight.shape) if isinstance(weight, Tensor) else ()
+    if came == pixels or came not in (whole, dense):
+        if came != pixels and came:
+            raise ValueError(
+                f"{name} must be a tensor of shape (N, *S) = {pixels}, or of classes, (N, C, *S) ="
+                f" {dense} or (N, C) = {whole}, got {came}"
+            )
+        pixel_weight(weight, logits, name)
+        return weight
+    _weight_values(weight, logits, name)
+    return weight.reshape(*whole, *came[2:] or (1,) * len(dense[2:])).expand(dense)
+
+
+def _weight_values(weight: Tensor, logits: Tensor, name: str) -> None:
     same_device(name, weight, logits)
     real(name, weight)
     if weight.requires_grad:
@@ -281,7 +302,9 @@ def unit_interval(name: str, tensor: Tensor, valid: Tensor | None, hint: str = "
     """All valid values lie in [0, 1], up to rounding."""
     if not values_are_checked(tensor):
         return
-    seen = tensor if valid is None else torch.where(valid.unsqueeze(1), tensor, 0)
+    if valid is not None and valid.ndim < tensor.ndim:
+        valid = valid.unsqueeze(1)
+    seen = tensor if valid is None else torch.where(valid, tensor, 0)
     low, high = (float(v) for v in torch.aminmax(seen.detach()))
     slack = 16 * torch.finfo(tensor.dtype).eps
     if not (low >= -slack and high <= 1 + slack):

@@ -76,6 +76,11 @@ TripletLoss = _register(_bind(core.TripletLoss))
 BoundaryTripletLoss = _register(_bind(core.BoundaryTripletLoss))
 CenterLoss = _register(_bind(core.CenterLoss))
 PartitionLoss = _register(_bind(core.PartitionLoss))
+MarginalCrossEntropyLoss = _register(_bind(core.MarginalCrossEntropyLoss))
+ExclusionCrossEntropyLoss = _register(_bind(core.ExclusionCrossEntropyLoss))
+MarginalDiceLoss = _register(_bind(core.MarginalDiceLoss))
+LeafDiceLoss = _register(_bind(core.LeafDiceLoss))
+ExclusionLoss = _register(_bind(core.ExclusionLoss))
 
 #: Losses of the core that no head of Detectron2 can offer -> why.
 UNSUPPORTED: dict[str, str] = {

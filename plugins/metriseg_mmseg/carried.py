@@ -126,7 +126,8 @@ def with_carried(
     Args:
         loss: that asks.
         logits: ``(N, C, *S)``.
-        weight: ``(N, *S)`` from the head, or None; a carried weight multiplies it.
+        weight: ``(N, *S)`` from the head, or None; a carried weight multiplies it, and has one
+            channel or, then ``(N, C, *S)``, one a class.
         maps: that the caller gives, by name; they win.
 
     Raises:
@@ -143,8 +144,12 @@ def with_carried(
                 found[name] = values if name in DENSE_MAPS else _alone(MAP_KEYS[name], values)
     own = carried.fitting(PIXEL_WEIGHT, type(loss).__name__, logits)
     if own is not None:
-        own = _alone(PIXEL_WEIGHT, own)
-        weight = own if weight is None else weight * own
+        if own.shape[1] == logits.shape[1] > 1:
+            # a channel a class: what isn't annotated has none
+            weight = own if weight is None else weight.unsqueeze(1) * own
+        else:
+            own = _alone(PIXEL_WEIGHT, own)
+            weight = own if weight is None else weight * own
     return weight, found or None
 
 
@@ -186,5 +191,6 @@ def _padded(sample: Any, key: str) -> Tensor:
 def _alone(key: str, values: Tensor) -> Tensor:
     """``(N, H, W)`` of one channel."""
     if values.shape[1] != 1:
-        raise ValueError(f"{key} must have one channel, got {values.shape[1]}")
+        of_classes = ", or one a class" if key == PIXEL_WEIGHT else ""
+        raise ValueError(f"{key} must have one channel{of_classes}, got {values.shape[1]}")
     return values.squeeze(1)

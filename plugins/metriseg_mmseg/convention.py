@@ -191,7 +191,8 @@ Further arguments:
             pred: logits ``(N, C, *S)``, any floating dtype.
             target: labels ``(N, *S)``, or soft labels ``(N, C, *S)``; with one channel also
                 ``(N, *S)`` floats.
-            weight: ``(N, *S)`` >= 0, or None.
+            weight: ``(N, *S)`` >= 0, or None; or of classes, ``(N, C, *S)`` or ``(N, C)``, which
+                the mean then divides by.
             avg_factor: what to divide the sum by, in place of the mean.
             reduction_override: "mean", "sum" or "none" in place of the loss's own.
             ignore_index: the label of the pixels that don't count, or None. Soft labels have no
@@ -219,7 +220,7 @@ Further arguments:
             weight=weight,
             maps=maps,
             features=features,
-            counted=None if weight is None else _counted(pred, target, ignored),
+            counted=_counted(pred, target, ignored, weight),
             activation=self._activation_for(pred),
             ignore_index=ignored,
             reduction="sum" if divided else reduction_override,
@@ -442,8 +443,18 @@ def _term(term: Any, word: str) -> SegmentationLoss:
     return MODELS.build(term)
 
 
-def _counted(pred: Tensor, target: Tensor, ignore_index: int | None) -> Tensor:
-    """``(N, *S)``: 1 for every pixel that isn't ignored, whatever a sampler makes of it."""
+def _counted(
+    pred: Tensor, target: Tensor, ignore_index: int | None, weight: Tensor | None
+) -> Tensor | None:
+    """``(N, *S)``: 1 for every pixel that isn't ignored, whatever a sampler makes of it.
+
+    None without a weight, and for one of classes, which says itself what counts.
+    """
+    pixels = (pred.shape[0], *pred.shape[2:])
+    if weight is None or (
+        tuple(weight.shape) != pixels and weight.shape in (pred.shape, pred.shape[:2])
+    ):
+        return None
     if ignore_index is None:
         return pred.new_ones((pred.shape[0], *pred.shape[2:]))
     return (target != ignore_index).to(pred.dtype)

@@ -71,6 +71,11 @@ TripletLoss = _register(_bind(core.TripletLoss))
 BoundaryTripletLoss = _register(_bind(core.BoundaryTripletLoss))
 CenterLoss = _register(_bind(core.CenterLoss))
 PartitionLoss = _register(_bind(core.PartitionLoss))
+MarginalCrossEntropyLoss = _register(_bind(core.MarginalCrossEntropyLoss))
+ExclusionCrossEntropyLoss = _register(_bind(core.ExclusionCrossEntropyLoss))
+MarginalDiceLoss = _register(_bind(core.MarginalDiceLoss))
+LeafDiceLoss = _register(_bind(core.LeafDiceLoss))
+ExclusionLoss = _register(_bind(core.ExclusionLoss))
 
 
 def _refusing(name: str) -> type:

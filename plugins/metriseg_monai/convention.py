@@ -22,7 +22,8 @@ CALL = """\
 Called as ``loss(input, target, mask=None)`` with ``input`` ``(B, C, *S)`` and ``target`` of the
 same shape (one-hot or soft), or class indices ``(B, 1, *S)`` of any dtype with
 ``to_onehot_y=True`` (no one-hot tensor is made of them). ``mask`` ``(B, 1, *S)``, ``(1, 1, *S)``
-or ``(B, *S)`` weighs voxels; those of weight 0 may hold anything, also NaN. Metadata of a
+or ``(B, *S)`` weighs voxels, ``(B, C, *S)`` or ``(B, C)`` classes where they are annotated; those
+of weight 0 may hold anything, also NaN. Metadata of a
 ``MetaTensor`` is left behind."""
 
 TO_ONEHOT = """\
@@ -181,7 +182,8 @@ class MonaiConvention(Convention):
         Args:
             input: ``(B, C, *S)``, any floating dtype.
             target: ``(B, C, *S)`` in [0, 1], or class indices ``(B, 1, *S)``.
-            mask: ``(B, 1, *S)``, ``(1, 1, *S)`` or ``(B, *S)``, finite and not negative.
+            mask: ``(B, 1, *S)``, ``(1, 1, *S)`` or ``(B, *S)``, finite and not negative; or of
+                classes, ``(B, C, *S)`` or ``(B, C)``.
             maps: what a loader has computed beforehand, by name; ``"instances"`` ``(B, *S)``.
             features: embeddings ``(B, D, *S)``, for the losses that look at them. A trainer gives
                 neither: see :class:`metriseg_monai.SplitChannels`.
@@ -249,7 +251,7 @@ class MonaiConvention(Convention):
         return self.to_onehot_y and input.shape[1] > 1
 
     def _probabilities(self, input: Tensor, weight: Tensor | None) -> Tensor:
-        valid = None if weight is None else weight > 0
+        valid = None if weight is None else inputs.counting_voxels(weight, input)
         given = "input"
         hint = ": for raw logits say softmax=True or sigmoid=True"
         if self.other_act is not None:

@@ -28,18 +28,28 @@ def check_prediction(input: Tensor) -> None:
 
 
 def voxel_weight(mask: Tensor, input: Tensor) -> Tensor:
-    """``(B, *S)`` from a mask that may have a channel and may serve the whole batch."""
+    """``(B, *S)`` from a mask that may have a channel and may serve the whole batch.
+
+    A mask of classes, ``(B, C, *S)`` or ``(B, C)`` with two or more, becomes ``(B, C, *S)``.
+    """
     mask = plain("mask", mask)
     batch, *spatial = (input.shape[0], *input.shape[2:])
     allowed = ((batch, 1, *spatial), (1, 1, *spatial), (batch, *spatial))
     if tuple(mask.shape) not in allowed:
+        if tuple(mask.shape) in (tuple(input.shape), tuple(input.shape[:2])):
+            return validation.of_pixels_or_classes(mask, input, name="mask")
         raise ValueError(
-            f"mask must have shape (B, 1, *S) = {allowed[0]}, (1, 1, *S) or (B, *S),"
-            f" got {tuple(mask.shape)}"
+            f"mask must have shape (B, 1, *S) = {allowed[0]}, (1, 1, *S) or (B, *S), or that of"
+            f" classes, (B, C, *S) or (B, C), got {tuple(mask.shape)}"
         )
     weight = mask.reshape(-1, *spatial).expand(batch, *spatial)
     validation.pixel_weight(weight, input, name="mask")
     return weight
+
+
+def counting_voxels(weight: Tensor, input: Tensor) -> Tensor:
+    """``(B, *S)`` bool: where anything counts."""
+    return weight > 0 if weight.ndim < input.ndim else (weight > 0).any(1)
 
 
 def check_channels(input: Tensor, target: Tensor) -> None:
@@ -71,6 +81,8 @@ def without_ignored(
     else:
         counts = (target != 0).any(1)
     ones = torch.ones((), device=target.device)
+    if weight is not None and weight.ndim == target.ndim:
+        counts = counts.unsqueeze(1)
     return target, counts * (ones if weight is None else weight)
 
 
@@ -91,10 +103,12 @@ def class_indices(
     target = target.squeeze(1)
     labels = target.long()
     if target.is_floating_point() and validation.values_are_checked(target):
-        seen = target if weight is None else torch.where(weight > 0, target, 0)
+        seen = target if weight is None else torch.where(counting_voxels(weight, input), target, 0)
         if not torch.equal(seen, seen.round()):
             raise ValueError("target must hold class indices, got numbers that are not whole")
     if ignore_index is not None:
         counted = labels != ignore_index
+        if weight is not None and weight.ndim == input.ndim:
+            counted = counted.unsqueeze(1)
         weight = torch.where(counted, 1.0 if weight is None else weight, 0.0)
     return labels, weight

@@ -89,6 +89,11 @@ TripletLoss = _pixel(core.TripletLoss)
 BoundaryTripletLoss = _pixel(core.BoundaryTripletLoss)
 CenterLoss = _pixel(core.CenterLoss)
 PartitionLoss = _table(core.PartitionLoss)
+MarginalCrossEntropyLoss = _pixel(core.MarginalCrossEntropyLoss)
+ExclusionCrossEntropyLoss = _pixel(core.ExclusionCrossEntropyLoss)
+MarginalDiceLoss = _table(core.MarginalDiceLoss)
+LeafDiceLoss = _table(core.LeafDiceLoss)
+ExclusionLoss = _table(core.ExclusionLoss)
 
 __all__ = ["UNSUPPORTED", *(name for name in core.CATALOGUE if name not in UNSUPPORTED)]
 

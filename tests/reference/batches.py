@@ -20,13 +20,14 @@ from reference import (
     lovasz,
     object_losses,
     oracle,
+    partial,
     partition_loss,
     structure,
     thin,
 )
 
 #: Oracles of arrays (N, C, S), all pixels in one axis.
-FLAT = oracle.ORACLES | combination.ORACLES
+FLAT = oracle.ORACLES | combination.ORACLES | partial.ORACLES
 #: Oracles of arrays (N, C, *S), for losses that look at neighbours or at raw logits.
 SPATIAL_ORACLES = (
     active_boundary.ORACLES

@@ -54,4 +54,22 @@ ENTRIES: tuple[Entry, ...] = (
         perfect=-1.0,
         min_classes=3,
     ),
+    entry(
+        losses.MarginalCrossEntropyLoss,
+        "pixel",
+        "-ln sum_(c in g) p_c, with the set g of the classes that a pixel may be",
+        "Shi et al. 2021",
+        "arXiv:2007.03868",
+        soft_targets=False,
+        min_classes=2,
+    ),
+    entry(
+        losses.ExclusionCrossEntropyLoss,
+        "pixel",
+        "sum_(c not in g) ln(1 + p_c), with the set g of the classes that a pixel may be",
+        "Shi et al. 2021",
+        "arXiv:2007.03868",
+        soft_targets=False,
+        min_classes=2,
+    ),
 )

@@ -11,12 +11,14 @@ from metriseg.functional.embedding import *
 from metriseg.functional.hausdorff import *
 from metriseg.functional.inverse_form import *
 from metriseg.functional.jaccard_metric import *
+from metriseg.functional.label_sets import *
 from metriseg.functional.lovasz import *
 from metriseg.functional.mutual_information import *
 from metriseg.functional.objects import *
 from metriseg.functional.partition import *
 from metriseg.functional.persistence import *
 from metriseg.functional.pixel import *
+from metriseg.functional.points import *
 from metriseg.functional.power import *
 from metriseg.functional.region import *
 from metriseg.functional.robust import *

@@ -25,7 +25,7 @@ def absolute_difference(x: Tensor, target: Tensor, weight: Tensor | None = None)
     Args:
         x: ``(N, C, *S)``.
         target: y as labels ``(N, *S)`` or as masks ``(N, C, *S)``.
-        weight: ``(N, *S)`` of the pixels, or None.
+        weight: ``(N, *S)`` of the pixels, ``(N, C, *S)`` of every class at them, or None.
     """
     if target.is_floating_point():
         apart = x - target
@@ -34,7 +34,7 @@ def absolute_difference(x: Tensor, target: Tensor, weight: Tensor | None = None)
         apart = x.scatter(1, own, x.gather(1, own) - 1)
     apart = apart.abs()
     if weight is not None:
-        apart = apart * weight.unsqueeze(1)
+        apart = apart * (weight if weight.ndim == apart.ndim else weight.unsqueeze(1))
     return apart.flatten(2).sum(2)
 
 

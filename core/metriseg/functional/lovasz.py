@@ -24,7 +24,8 @@ def lovasz_jaccard(errors: Tensor, foreground: Tensor, weight: Tensor | None = N
     Args:
         errors: ``(G, C, P)``, none negative: 0 is right, for hard predictions 1 is wrong.
         foreground: ``(G, C, P)`` bool: the truth.
-        weight: ``(G, 1, P)``: mass of each pixel, None for all ones. Where it is 0, an error
+        weight: ``(G, 1, P)``: mass of each pixel, or ``(G, C, P)`` of each class there, None for
+            all ones. Where it is 0, an error
             must be finite and has no effect.
 
     Returns:
@@ -61,6 +62,8 @@ class _Extension(torch.autograd.Function):
             for first in range(0, classes, width):
                 rows = slice(group, group + height), slice(first, first + width)
                 masses = None if weight is None else weight[rows[0]]
+                if masses is not None and masses.shape[1] > 1:
+                    masses = masses[:, rows[1]]
                 place = None if slopes is None else slopes[rows]
                 values[rows] = _increments(errors[rows], foreground[rows], masses, place)
         ctx.save_for_backward(slopes)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from metriseg.functional.power import guarded_power
-from metriseg.reduction import beside_classes
+from metriseg.reduction import beside_classes, over_target
 
 __all__ = [
     "asymmetric_focal",
@@ -40,11 +40,9 @@ def expected_over_target(values: Tensor, target: Tensor) -> Tensor:
 
     Values at the labels, (N, *S), stay as they are.
     """
-    if target.is_floating_point():
-        return (target * values).sum(1)
-    if values.shape == target.shape:
+    if values.shape == target.shape and not target.is_floating_point():
         return values
-    return values.gather(1, target.unsqueeze(1)).squeeze(1)
+    return over_target(values, target)
 
 
 def cross_entropy(log_probabilities: Tensor, target: Tensor) -> Tensor:
@@ -159,12 +157,13 @@ def balanced_cross_entropy(
     """-b t_c ln p_c - (1 - b)(1 - t_c) ln(1 - p_c), (N, C, *S).
 
     b is the share of negatives in the image, of every class by itself: one minus the mean of t_c,
-    with ``weight`` (N, *S) the weighted one. Xie & Tu 2015, arXiv:1504.06375.
+    with ``weight``, (N, *S) or (N, C, *S), the weighted one. Xie & Tu 2015, arXiv:1504.06375.
     """
     positive = target
     if not target.is_floating_point():
         positive = _is_class(target, log_probabilities).to(log_probabilities.dtype)
-    mass = torch.ones_like(positive[:, :1]) if weight is None else weight.unsqueeze(1)
+    mass = torch.ones_like(positive[:, :1]) if weight is None else weight
+    mass = mass if mass.ndim == positive.ndim else mass.unsqueeze(1)
     axes = tuple(range(2, positive.ndim))
     total = mass.sum(axes, keepdim=True)
     share = (positive * mass).sum(axes, keepdim=True) / torch.where(total > 0, total, 1.0)

@@ -6,6 +6,7 @@ from metriseg.losses.boundary import *
 from metriseg.losses.combination import *
 from metriseg.losses.compound import *
 from metriseg.losses.conditional_boundary import *
+from metriseg.losses.deep_supervision import *
 from metriseg.losses.embedding import *
 from metriseg.losses.generalized_dice import *
 from metriseg.losses.hausdorff import *
@@ -14,6 +15,7 @@ from metriseg.losses.jaccard_metric import *
 from metriseg.losses.lovasz import *
 from metriseg.losses.mutual_information import *
 from metriseg.losses.objects import *
+from metriseg.losses.partial import *
 from metriseg.losses.partition import *
 from metriseg.losses.persistence import *
 from metriseg.losses.pixel import *

@@ -5,9 +5,10 @@ from __future__ import annotations
 import abc
 import contextlib
 import copy
+import dataclasses
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Unpack, cast
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from metriseg import validation
 from metriseg.batch import Activation, Batch, full_precision
 from metriseg.composition import compose
+from metriseg.losses.label_sets import holds_numbers, spread_label_sets
 from metriseg.options import (
     Classes,
     DistanceOptions,
@@ -28,7 +30,9 @@ from metriseg.options import (
 from metriseg.reduction import (
     beside_classes,
     connected,
+    mean,
     nothing_of,
+    over_target,
     pixel_mass,
     reduce_pixels,
     reduce_table,
@@ -63,7 +67,8 @@ class SegmentationLoss(nn.Module, abc.ABC):
     Shape:
         - logits: ``(N, C, *S)`` with one spatial dimension or more, any floating dtype.
         - target: ``(N, *S)`` integer labels, or ``(N, C, *S)`` one-hot or soft labels.
-        - weight: ``(N, *S)``; a pixel of weight 2 counts as two, one of weight 0 doesn't exist.
+        - weight: ``(N, *S)``; a pixel of weight 2 counts as two, one of weight 0 doesn't exist. Or
+          ``(N, C, *S)`` or ``(N, C)``: a class is in no sum and no mean where its weight is 0.
         - output: a scalar, or with ``reduction="none"`` the unreduced shape.
 
     Raises:
@@ -92,6 +97,10 @@ class SegmentationLoss(nn.Module, abc.ABC):
     overlap: Overlap = "product"
     #: Whether two class weights may weigh the two labels of a single channel.
     labels_have_weights: ClassVar[bool] = False
+    #: Whether it has a meaning where some of the classes aren't annotated.
+    weighs_classes: ClassVar[bool] = False
+    #: The labels that stand for one of several classes; None for a loss that knows no such.
+    label_sets: Mapping[int, Sequence[int]] | None = None
     #: Whether a single channel is foreground, and counts when the background is left out.
     lone_channel_is_foreground: ClassVar[bool] = False
 
@@ -216,6 +225,11 @@ class SegmentationLoss(nn.Module, abc.ABC):
         validation.map_names(maps)
         for parameter in self.parameters():
             validation.same_device("what the loss learns", parameter, logits)
+        if self.label_sets and holds_numbers(target, logits):
+            target, weight = spread_label_sets(
+                target, logits, self.label_sets, ignore_index, weight
+            )
+            ignore_index = None
         with full_precision(logits), self._values_checked_once(logits, activation):
             batch = Batch.from_tensors(
                 logits,
@@ -259,6 +273,8 @@ class SegmentationLoss(nn.Module, abc.ABC):
             statistics: per image, with at least this loss's moments, if they are known already.
         """
         reduction = reduction or self.reduction
+        if batch.annotation is not None:
+            batch = self.annotated(batch)
         # without a pixel there is nothing to look at, unless other ranks wait for the sums
         if batch.logits.numel() == 0 and not getattr(self, "sync", False):
             return connected(self.of_nothing(batch, reduction), self)
@@ -267,6 +283,19 @@ class SegmentationLoss(nn.Module, abc.ABC):
     def of_nothing(self, batch: Batch, reduction: Reduction) -> Tensor:
         """The value of a batch without a pixel: 0, or without reduction a value for none."""
         return batch.logits[:, 0] if reduction == "none" else nothing_of(batch.logits)
+
+    def annotated(self, batch: Batch) -> Batch:
+        """A batch whose classes have weights of their own, as the loss takes it.
+
+        Raises:
+            ValueError: for a loss that has no meaning without one of the classes.
+        """
+        if not self.weighs_classes:
+            raise ValueError(
+                "weight of classes, (N, C) or (N, C, *S), says where a class isn't annotated, and"
+                f" {type(self).__name__} has no meaning without one of them: give (N, *S)"
+            )
+        return batch
 
     @abc.abstractmethod
     def evaluate(self, batch: Batch) -> Tensor:
@@ -338,10 +367,26 @@ class SegmentationLoss(nn.Module, abc.ABC):
         if of_labels is not None:
             return values[:, 0] * of_labels
         factors = self.class_factors(batch, self.background_of_pixels)
+        if batch.annotation is not None:
+            weighted = values * batch.annotation
+            if factors is not None:
+                weighted = weighted * beside_classes(factors, values)
+            return mean(weighted.sum(1) / self.num_included(batch), self.annotated_mass(batch))
         if factors is None:
             return values.mean(1)
         weighted = values * beside_classes(factors, values)
         return weighted.sum(1) / self.num_included(batch)
+
+    def annotated_mass(self, batch: Batch) -> Tensor:
+        """``(N, *S)``: what a pixel counts where classes have weights of their own.
+
+        The weight of its label; of yes-or-no questions the mean of theirs.
+        """
+        assert batch.annotation is not None
+        if not batch.one_vs_rest:
+            return over_target(batch.annotation, batch.target)
+        included = self.num_included(batch)
+        return batch.annotation[:, batch.num_classes - included :].sum(1) / included
 
     def pixel_factors(self, batch: Batch) -> Tensor:
         """``(N, *S)``: every pixel's weight times that of its class, 0 where ignored."""
@@ -398,6 +443,10 @@ class PixelLoss(SegmentationLoss):
         self, batch: Batch, reduction: Reduction, statistics: RegionStatistics | None
     ) -> Tensor:
         return reduce_pixels(self.evaluate(batch), batch.weight, reduction, self.mass(batch))
+
+    def annotated(self, batch: Batch) -> Batch:
+        batch = super().annotated(batch)
+        return dataclasses.replace(batch, weight=self.annotated_mass(batch))
 
     def mass(self, batch: Batch) -> Tensor:
         """What the mean divides by."""
@@ -528,6 +577,8 @@ class RegionLoss(OverlapLoss):
 
     A subclass defines :meth:`from_statistics`, and :attr:`moments` where it needs more than sums.
     """
+
+    weighs_classes: ClassVar[bool] = True
 
     @property
     def moments(self) -> frozenset[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Unpack
 
@@ -73,6 +74,10 @@ class CombinedLoss(RegionLoss):
 
     def from_statistics(self, s: RegionStatistics) -> Tensor:
         return 1 - F.dice_index(s, self.smooth_pair)
+
+    def annotated(self, batch: Batch) -> Batch:
+        # the region loss has sums of every class by itself, the pixel loss one value a pixel
+        return dataclasses.replace(batch, weight=self.annotated_mass(batch))
 
     def pixel_mass(self, batch: Batch) -> Tensor:
         """What the mean of the pixel loss divides by."""

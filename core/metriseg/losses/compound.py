@@ -55,6 +55,7 @@ class CompoundLoss(SegmentationLoss):
         first = terms[0]
         super().__init__()
         self.activation, self.ignore_index = first.activation, first.ignore_index
+        self.label_sets = first.label_sets
         self.terms = nn.ModuleList(terms)
         if not (weights is None or _is_list(weights)):
             raise ValueError(f"weights must be a list, one for each term, or None, got {weights!r}")
@@ -83,6 +84,12 @@ class CompoundLoss(SegmentationLoss):
         ignored = [term.ignore_index for term in terms]
         if any(label != ignored[0] for label in ignored):
             raise ValueError(f"terms must agree about ignore_index, got {ignored}")
+        sets = [term.label_sets for term in terms]
+        if any(one != sets[0] for one in sets):
+            raise ValueError(
+                "terms must agree about label_sets, and a loss without that word can't stand beside"
+                f" one with them, got {sets}"
+            )
         given = {term.name: term.activation for term in terms}
         if len({activation == "identity" for activation in given.values()}) > 1:
             raise ValueError(

@@ -51,7 +51,9 @@ class _AllClassesLoss(RegionLoss):
 
     def table(self, batch: Batch, statistics: RegionStatistics | None) -> tuple[Tensor, Tensor]:
         s = self.statistics(batch, statistics)
-        return self.from_statistics(s, self.class_factors(batch)), s.count[:, :1] > 0
+        return self.from_statistics(s, self.class_factors(batch)), (s.count > 0).any(
+            1, keepdim=True
+        )
 
 
 class GeneralizedDiceLoss(_AllClassesLoss):

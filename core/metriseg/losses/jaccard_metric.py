@@ -46,6 +46,7 @@ class JaccardMetricLoss(OverlapLoss):
     tensor(0.5000)
     """
 
+    weighs_classes: ClassVar[bool] = True
     defaults: ClassVar[RegionOptions] = {"smooth": 1e-3}
 
     def __init__(self, form: Form = "norms", **options: Unpack[JaccardMetricOptions]) -> None:
@@ -59,7 +60,8 @@ class JaccardMetricLoss(OverlapLoss):
 
     def table(self, batch: Batch, statistics: RegionStatistics | None) -> tuple[Tensor, Tensor]:
         s = region_statistics(batch, self.moments) if statistics is None else statistics
-        difference = F.absolute_difference(batch.probabilities, batch.target, batch.weight)
+        measure = batch.weight if batch.annotation is None else batch.annotation
+        difference = F.absolute_difference(batch.probabilities, batch.target, measure)
         if not self.per_image:
             s, difference = s.pooled(), difference.sum(0, keepdim=True)
         if self.form == "norms":

@@ -30,6 +30,8 @@ class _LovaszLoss(OverlapLoss):
         ValueError: for soft labels (a Jaccard loss of sets has none).
     """
 
+    weighs_classes: ClassVar[bool] = True
+
     def __init__(self, **options: Unpack[GroupOptions]) -> None:
         super().__init__(**options)
 
@@ -43,6 +45,8 @@ class _LovaszLoss(OverlapLoss):
         own = batch.masks
         errors, masks = (self._rows(values) for values in (self.errors(batch, own), own))
         weight = None if batch.weight is None else self._rows(batch.weight.unsqueeze(1))
+        if batch.annotation is not None:
+            weight = self._rows(batch.annotation)
         averaged = self.classes_among(batch.num_classes)
         counted = counted_classes(batch, averaged, per_image=self.per_image)
         return F.lovasz_jaccard(errors, masks, weight), counted

@@ -14,7 +14,7 @@ from metriseg import validation
 from metriseg.batch import Batch
 from metriseg.losses.base import DistanceLoss, PixelLoss, SegmentationLoss
 from metriseg.options import DistanceOptions, LossOptions, Reduction
-from metriseg.reduction import beside_classes, pixel_mass, reduce_pixels
+from metriseg.reduction import beside_classes, mean, over_target, pixel_mass, reduce_pixels
 from metriseg.statistics import RegionStatistics, has_label_logs, label_log_probabilities
 
 __all__ = [
@@ -73,6 +73,11 @@ def cross_entropies(
     target = batch.target
     log_p = batch.log_probabilities if label_smoothing else seen_log_probabilities(batch)
     if not batch.one_vs_rest:
+        if label_smoothing and batch.annotation is not None:
+            raise ValueError(
+                "label_smoothing gives exclusive classes a share of every label, and weight says"
+                " that some aren't annotated: leave out one of the two"
+            )
         if pos_weight is not None:
             raise ValueError(
                 "pos_weight is for yes-or-no questions (sigmoid), got"
@@ -141,6 +146,9 @@ def cross_entropy_mass(loss: SegmentationLoss, batch: Batch, normalize: Normaliz
     if met is not None:
         return (met if batch.measure is None else met * batch.measure).sum()
     assert factors is not None
+    if batch.one_vs_rest and batch.annotation is not None:
+        met = (batch.annotation * beside_classes(factors, batch.annotation)).sum(1)
+        return met.sum() / loss.num_included(batch)
     if batch.one_vs_rest:
         return pixel_mass(batch) * factors.sum() / loss.num_included(batch)
     if batch.has_labels:
@@ -216,6 +224,7 @@ class CrossEntropyLoss(PixelLoss):
     tensor(1.3863)
     """
 
+    weighs_classes: ClassVar[bool] = True
     labels_have_weights: ClassVar[bool] = True
     label_smoothing: float
 
@@ -253,8 +262,9 @@ class CrossEntropyLoss(PixelLoss):
                 f" a class), got {batch.num_classes} exclusive classes: these have weights of"
                 " classes"
             )
+        measure = batch.weight if batch.annotation is None else batch.annotation
         values = F.balanced_cross_entropy(
-            batch.log_probabilities, batch.log_complements, batch.target, batch.weight
+            batch.log_probabilities, batch.log_complements, batch.target, measure
         )
         return self.mean_over_classes(values, batch)
 
@@ -297,6 +307,7 @@ class TopKLoss(PixelLoss):
     tensor(2.2361)
     """
 
+    weighs_classes: ClassVar[bool] = True
     labels_have_weights: ClassVar[bool] = True
 
     def __init__(
@@ -346,6 +357,11 @@ class TopKLoss(PixelLoss):
             entropies = F.binary_cross_entropy(
                 batch.log_probabilities, batch.log_complements, batch.target
             )
+            if batch.annotation is not None:
+                total = (entropies * batch.annotation)[
+                    :, batch.num_classes - self.num_included(batch) :
+                ].sum(1)
+                return mean(total / self.num_included(batch), self.annotated_mass(batch))
             return entropies[:, batch.num_classes - self.num_included(batch) :].mean(1)
         return F.cross_entropy(seen_log_probabilities(batch), batch.target)
 
@@ -374,6 +390,7 @@ class FocalLoss(PixelLoss):
     tensor(0.1733)
     """
 
+    weighs_classes: ClassVar[bool] = True
     labels_have_weights: ClassVar[bool] = True
     alpha: float | Tensor | None
 
@@ -490,19 +507,34 @@ class MimeLoss(PixelLoss):
     tensor(-1.9000)
     """
 
+    weighs_classes: ClassVar[bool] = True
+
     def __init__(self, a: float = 1.9, b: float = 0.1, **options: Unpack[LossOptions]) -> None:
         super().__init__(**options)
         self.a = validation.number("a", a, low=0.0, open_low=True)
         self.b = validation.number("b", b, low=0.0, open_low=True)
 
     def wants_label_logs(self, batch: Batch) -> bool:
-        return has_label_logs(batch) and self.class_factors(batch) is None
+        return self._is_of_labels(batch)
+
+    def _is_of_labels(self, batch: Batch) -> bool:
+        alike = self.class_factors(batch) is None and batch.annotation is None
+        return alike and has_label_logs(batch)
+
+    def annotated_mass(self, batch: Batch) -> Tensor:
+        # a sum of all classes, whatever the label
+        assert batch.annotation is not None
+        return batch.annotation.mean(1)
 
     def evaluate(self, batch: Batch) -> Tensor:
         factors = self.class_factors(batch)
-        if factors is None and has_label_logs(batch):
+        if self._is_of_labels(batch):
             return F.mime_of_label(label_log_probabilities(batch).exp(), self.a, self.b)
         values = F.mime(batch.probabilities, batch.target, self.a, self.b)
+        if batch.annotation is not None:
+            values = values * batch.annotation
+            weighted = values if factors is None else values * beside_classes(factors, values)
+            return mean(weighted.sum(1), self.annotated_mass(batch))
         return (values if factors is None else values * beside_classes(factors, values)).sum(1)
 
 
@@ -529,8 +561,22 @@ class NegativeMimeLoss(PixelLoss):
     tensor(-0.2500)
     """
 
+    weighs_classes: ClassVar[bool] = True
+
     def wants_label_logs(self, batch: Batch) -> bool:
         return has_label_logs(batch)
+
+    def annotated(self, batch: Batch) -> Batch:
+        if batch.one_vs_rest and not batch.has_labels:
+            raise ValueError(
+                "weight of classes, (N, C) or (N, C, *S), is for labels here: with"
+                " activation='sigmoid' and a target of masks give (N, *S)"
+            )
+        return super().annotated(batch)
+
+    def annotated_mass(self, batch: Batch) -> Tensor:
+        assert batch.annotation is not None
+        return over_target(batch.annotation, batch.target)
 
     def evaluate(self, batch: Batch) -> Tensor:
         # with fewer, all foreground is a trivial solution
