@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -230,7 +231,7 @@ def skeleton_recall(
     return _grouped(sums, lambda s: 1 - _ratio(*s, smooth), p, t, w, **policy)
 
 
-ORACLES = {
+ORACLES: dict[str, Callable[..., Any]] = {
     "CenterlineDiceLoss": centerline_dice,
     "DiceCenterlineDiceLoss": dice_centerline_dice,
     "CenterlineBoundaryDiceLoss": centerline_boundary_dice,
