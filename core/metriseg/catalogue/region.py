@@ -166,7 +166,8 @@ ENTRIES: tuple[Entry, ...] = (
     entry(
         losses.TverskySemimetricLoss,
         "region",
-        "1 - O / (O + fp_weight sum max(p - t, 0) + fn_weight sum max(t - p, 0)), O = sum min(p, t)",
+        "1 - O / (O + fp_weight sum max(p - t, 0) + fn_weight sum max(t - p, 0)),"
+        " O = sum min(p, t)",
         "Wang et al. 2023",
         "arXiv:2303.16296",
     ),
