@@ -37,7 +37,6 @@ FLAT = (
 SPATIAL_ORACLES = (
     active_boundary.ORACLES
     | boundary.ORACLES
-    | calibration.SPATIAL_ORACLES
     | hausdorff.ORACLES
     | inverse_form.ORACLES
     | lovasz.ORACLES

@@ -94,6 +94,8 @@ def noise_robust_dice(
     *,
     gamma: float = 1.5,
     smooth: float | tuple[float, float] = 1e-5,
+    classes: str = "present",
+    per_image: bool = False,
     exclusive: bool = True,
     **policy: Any,
 ) -> float | Array:
@@ -104,7 +106,7 @@ def noise_robust_dice(
             squares += weight * (x**2 + y**2)
         return _one_minus(squares - apart, squares, smooth)
 
-    return table_loss(value, p, t, w, **policy)
+    return table_loss(value, p, t, w, classes=classes, per_image=per_image, **policy)
 
 
 def matthews_correlation(

@@ -68,10 +68,10 @@ def binned_differences(
         place = (p * bins - 0.5).clamp(0, bins - 1)
         first = place.detach().floor().clamp(max=bins - 2).long()
         share = place - first
-        parts = ((first, mass * (1 - share)), (first + 1, mass * share))
+        parts = [(first, mass * (1 - share)), (first + 1, mass * share)]
     else:
         edges = torch.arange(1, bins, device=p.device, dtype=p.dtype) / bins
-        parts = ((torch.bucketize(p.detach(), edges), mass),)
+        parts = [(torch.bucketize(p.detach(), edges), mass)]
     masses = p.new_zeros(*p.shape[:2], bins, dtype=precision)
     totals = torch.zeros_like(masses)
     for place, part in parts:

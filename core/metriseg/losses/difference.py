@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import Unpack
+from typing import ClassVar, Unpack
 
 from torch import Tensor
 
@@ -11,7 +11,7 @@ from metriseg import functional as F
 from metriseg import validation
 from metriseg.batch import Batch
 from metriseg.losses.base import OverlapLoss
-from metriseg.options import GroupOptions, SmoothOption
+from metriseg.options import GroupOptions, RegionOptions, SmoothOption
 from metriseg.statistics import RegionStatistics, region_statistics
 
 __all__ = ["DicePlusPlusLoss", "NoiseRobustDiceLoss"]
@@ -97,12 +97,13 @@ class NoiseRobustDiceLoss(DifferenceLoss):
 
     .. math:: \ell_c = \frac{\sum |p_c - t_c|^\gamma}{\sum p_c^2 + \sum t_c^2 + \epsilon}
 
-    averaged over classes, then over images. At :math:`\gamma = 2` it is the loss of V-Net,
+    averaged over classes. At :math:`\gamma = 2` it is the loss of V-Net,
     :class:`~metriseg.PowerDiceLoss` of power 2; the smaller :math:`\gamma`, the less do single
     large errors, which wrong labels are, outweigh the others. Values lie in [0, 1] at
     :math:`\gamma = 2` and in :math:`[0, \infty)` below, 0 at a perfect prediction, soft or hard; a
     class neither there nor predicted costs 0. An absent class that is predicted with p everywhere
-    costs up to :math:`p^{\gamma - 2}`: choose ``classes="present"`` where classes may be absent.
+    costs :math:`p^{\gamma - 2}`, which falls as p grows: that pulls the wrong way, so that by
+    default only present classes of the whole batch are averaged.
 
     Args:
         gamma: in [1, 2].
@@ -117,6 +118,8 @@ class NoiseRobustDiceLoss(DifferenceLoss):
     >>> loss(p, target)                    # (1/4 + 1/2) / (9/16 + 1/4 + 1)
     tensor(0.4138)
     """
+
+    defaults: ClassVar[RegionOptions] = {"classes": "present", "per_image": False}
 
     def __init__(self, gamma: float = 1.5, **options: Unpack[DifferenceOptions]) -> None:
         super().__init__(**options)

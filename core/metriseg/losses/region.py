@@ -329,10 +329,10 @@ class MatthewsCorrelationLoss(RegionLoss):
     hard prediction, 1 without correlation, 2 where every pixel is wrong.
 
     A class that is nowhere, or everywhere, has no correlation at ``smooth=0``: it costs 1 without a
-    slope, unless nothing at all is wrong, which costs 0. Smoothed, an absent class of which F
-    pixels are claimed costs :math:`1 - \sqrt{\epsilon / (\epsilon + F)}`. (In single precision the
-    true negatives of exclusive classes are exact to 1e-7 of all pixels: of a class that is
-    predicted nearly everywhere no more digits are left.)
+    slope, unless nothing at all is wrong, which costs 0. Smoothed, an absent class of which F of N
+    pixels are claimed costs :math:`1 - \sqrt{\epsilon (N - F + \epsilon)} / \sqrt{(\epsilon + F)(N
+    + \epsilon)}`. (In single precision the true negatives of exclusive classes are exact to 1e-7 of
+    all pixels: of a class that is predicted nearly everywhere no more digits are left.)
 
     Args:
         smooth: epsilon >= 0, so many pixels of each answer that are right, or a pair, those of
