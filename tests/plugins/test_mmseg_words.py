@@ -177,7 +177,7 @@ def test_a_batch_without_foreground_is_not_free(name: str) -> None:
 
 
 #: What they measure is not there: no boundary, no object, no second class, no skeleton (what is
-#: everywhere has none). The noise-robust Dice loss of an absent class falls as its probability rises.
+#: everywhere has none); or the noise-robust Dice loss of an absent class, which falls as p rises.
 NO_PRICE_OF_A_FALSE_ALARM = (
     *("LogHausdorffDistanceTransformLoss", "NoiseRobustDiceLoss"),
     *("BoundaryLoss", "BoundaryDoULoss", "HausdorffDistanceTransformLoss", "RegionWiseLoss"),
