@@ -19,8 +19,8 @@ from reference import (
     hausdorff,
     inverse_form,
     lovasz,
-    object_losses,
     noise,
+    object_losses,
     oracle,
     partial,
     partition_loss,
@@ -31,7 +31,12 @@ from reference import (
 
 #: Oracles of arrays (N, C, S), all pixels in one axis.
 FLAT = (
-    oracle.ORACLES | calibration.ORACLES | combination.ORACLES | noise.ORACLES | semimetric.ORACLES | partial.ORACLES
+    oracle.ORACLES
+    | calibration.ORACLES
+    | combination.ORACLES
+    | noise.ORACLES
+    | semimetric.ORACLES
+    | partial.ORACLES
 )
 #: Oracles of arrays (N, C, *S), for losses that look at neighbours or at raw logits.
 SPATIAL_ORACLES = (

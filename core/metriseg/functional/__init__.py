@@ -16,8 +16,8 @@ from metriseg.functional.jaccard_metric import *
 from metriseg.functional.label_sets import *
 from metriseg.functional.lovasz import *
 from metriseg.functional.mutual_information import *
-from metriseg.functional.objects import *
 from metriseg.functional.noise import *
+from metriseg.functional.objects import *
 from metriseg.functional.partition import *
 from metriseg.functional.persistence import *
 from metriseg.functional.pixel import *

@@ -16,9 +16,9 @@ from metriseg.losses.inverse_form import *
 from metriseg.losses.jaccard_metric import *
 from metriseg.losses.lovasz import *
 from metriseg.losses.mutual_information import *
+from metriseg.losses.noise import *
 from metriseg.losses.objects import *
 from metriseg.losses.partial import *
-from metriseg.losses.noise import *
 from metriseg.losses.partition import *
 from metriseg.losses.persistence import *
 from metriseg.losses.pixel import *

@@ -130,7 +130,9 @@ class NoiseRobustDiceLoss(DifferenceLoss):
         return frozenset({2.0})
 
     def differences(self, batch: Batch) -> tuple[Tensor, ...]:
-        return (F.powered_difference(batch.probabilities, batch.target, self.gamma, measure(batch)),)
+        return (
+            F.powered_difference(batch.probabilities, batch.target, self.gamma, measure(batch)),
+        )
 
     def distance(self, s: RegionStatistics, *differences: Tensor) -> Tensor:
         (difference,) = differences
