@@ -36,7 +36,7 @@ COUNTERPARTS = {
     "AsymmetricUnifiedFocalLoss": "AsymmetricUnifiedFocalLoss",
     "DeepSupervisionLoss": "MONAI's, around a loss of ours",
     "MaskedLoss": "the third argument `mask` of every loss",
-    "MCCLoss": "MONAI's, also as a term of `CompoundLoss`",
+    "MCCLoss": "MCCLoss",
     "SoftclDiceLoss": "MONAI's, also as a term of `CompoundLoss`",
     "SoftDiceclDiceLoss": "MONAI's, also as a term of `CompoundLoss`",
     "NACLLoss": "MONAI's (its target has no channel, so it is no term)",

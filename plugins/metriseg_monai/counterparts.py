@@ -192,6 +192,26 @@ where the volumes are large; elsewhere w is divided by the largest.
         return 1 - index
 
 
+class MatthewsConvention(TableConvention):
+    """MONAI adds its smoothing to products of four counts."""
+
+    note = f"""{table_note(TVERSKY_SHAPE)}\
+
+As in MONAI ``smooth_nr`` is added to TP TN - FP FN, and ``smooth_dr`` to the product under the
+root.
+"""
+
+    @classmethod
+    def constructor_parameters(cls, core: Words) -> Words:
+        return renamed(super().constructor_parameters(core), {}, smooth_nr=0.0)
+
+    def from_statistics(self, s: RegionStatistics) -> Tensor:
+        return F.smoothed_matthews_correlation_error(s, self.smooth_pair)
+
+    def unreduced(self, table: Tensor, batch: Batch) -> Tensor:
+        return self.columns(table, batch)
+
+
 class WassersteinConvention(TableConvention):
     """MONAI's takes raw scores and class indices, and has words of its own."""
 
@@ -441,23 +461,21 @@ class HausdorffConvention(DistanceConvention):
 
 
 class LogHausdorffConvention(HausdorffConvention):
-    """The logarithm of one more than the loss."""
-
-    note = f"""{HausdorffConvention.note}
-The value is ln(1 + that of HausdorffDTLoss), after the reduction.
-"""
+    """The logarithm is taken of MONAI's reductions."""
 
     def reduced(
         self, batch: Batch, reduction: Reduction, statistics: RegionStatistics | None
     ) -> Tensor:
-        return super().reduced(batch, reduction, statistics).log1p()
+        value = super().reduced(batch, reduction, statistics)
+        # of the mean the loss itself has taken it
+        return value if reduction == "mean" else value.log1p()
 
 
 # ---------------------------------------------------------------------------------- sums
 
 
-class DiceSumConvention(DiceConvention):
-    """Dice and a loss of voxels, whose activation MONAI doesn't leave to the user."""
+class SumConvention(TableConvention):
+    """A Dice loss and one of voxels, whose activation MONAI doesn't leave to the user."""
 
     usual_activation: ClassVar[Activation | None] = None
 
@@ -487,7 +505,7 @@ class DiceSumConvention(DiceConvention):
         )
 
 
-class DiceCEConvention(DiceSumConvention):
+class DiceCEConvention(SumConvention, DiceConvention):
     """The cross-entropy is of exclusive classes wherever there are several channels."""
 
     note = f"""{DiceConvention.note}
@@ -536,15 +554,16 @@ channel ``weight`` is what positives weigh in it.
         return (met if batch.weight is None else met * batch.weight).sum()
 
 
-class DiceFocalConvention(DiceSumConvention):
-    """The focal loss asks a question a channel, and leaves out what Dice leaves out."""
-
-    note = f"""{DiceConvention.note}
+FOCAL_SUM = """
 As in MONAI the focal loss asks a yes-or-no question a channel of the raw scores, also with
 ``softmax=True``, which then concerns the Dice part; ``include_background=False`` concerns both.
 ``reduction="sum"`` adds the means over voxels of every image and class, ``"none"`` has shape
 ``(B, C, *S)``.
 """
+
+
+class FocalSumConvention(SumConvention):
+    """The focal loss asks a question a channel, and leaves out what Dice leaves out."""
 
     @property
     def background_of_pixels(self) -> bool:
@@ -569,8 +588,25 @@ As in MONAI the focal loss asks a yes-or-no question a channel of the raw scores
         table = self.reduced_table(self.region_values(batch, s), self.counted(s), batch, reduction)
         seen = self.for_voxels(batch)
         values = focal_channels(self, seen, self.gamma, alpha_in(self, seen))
-        on_voxels = reduced_channels(self, values, seen, reduction)
-        return self.lambda_dice * table + self.lambda_focal * on_voxels
+        on_region, on_voxels = self.shares
+        return on_region * table + on_voxels * reduced_channels(self, values, seen, reduction)
+
+
+class DiceFocalConvention(FocalSumConvention, DiceConvention):
+    """With all the words of MONAI's Dice."""
+
+    note = f"{DiceConvention.note}{FOCAL_SUM}"
+
+
+class GeneralizedDiceFocalConvention(FocalSumConvention, GeneralizedDiceConvention):
+    """Weights of classes are the focal loss's alone."""
+
+    note = f"""{GeneralizedDiceConvention.note}{FOCAL_SUM}\
+``weight`` concerns the focal loss alone.
+"""
+
+    def region_values(self, batch: Batch, s: RegionStatistics) -> Tensor:
+        return self.from_statistics(s, self.included(batch))
 
 
 class UnifiedFocalConvention(TableConvention):

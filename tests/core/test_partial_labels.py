@@ -31,9 +31,14 @@ TABLES = (
     *("DiceLoss", "JaccardLoss", "PowerJaccardLoss", "TverskyLoss", "LogCoshDiceLoss"),
     *("PowerDiceLoss", "FocalTverskyLoss", "SensitivitySpecificityLoss", "JaccardMetricLoss"),
     *("LovaszSoftmaxLoss", "LovaszHingeLoss", "LeafDiceLoss", "ExclusionLoss"),
+    *("DiceSemimetricLoss", "TverskySemimetricLoss", "DicePlusPlusLoss", "NoiseRobustDiceLoss"),
+    *("MatthewsCorrelationLoss", "AverageCalibrationLoss"),
 )
 #: What of a pixel's label alone matters, with exclusive classes.
-OF_LABELS = ("CrossEntropyLoss", "FocalLoss", "TopKLoss", "NegativeMimeLoss")
+OF_LABELS = (
+    *("CrossEntropyLoss", "FocalLoss", "TopKLoss", "NegativeMimeLoss"),
+    *("GeneralizedCrossEntropyLoss", "PolyCrossEntropyLoss", "PolyFocalLoss"),
+)
 
 
 def annotation(dimensions: int = 2, classes: int = 4, *, seed: int = 8) -> torch.Tensor:

@@ -177,8 +177,9 @@ def test_a_batch_without_foreground_is_not_free(name: str) -> None:
 
 
 #: What they measure is not there: no boundary, no object, no second class, no skeleton (what is
-#: everywhere has none).
+#: everywhere has none); or the noise-robust Dice loss of an absent class, which falls as p rises.
 NO_PRICE_OF_A_FALSE_ALARM = (
+    *("LogHausdorffDistanceTransformLoss", "NoiseRobustDiceLoss"),
     *("BoundaryLoss", "BoundaryDoULoss", "HausdorffDistanceTransformLoss", "RegionWiseLoss"),
     *("CenterLoss", "GeneralizedDiceLoss", "PenaltyGeneralizedDiceLoss", "PartitionLoss"),
     *("DistanceMapCrossEntropyLoss", "InverseFormLoss", "BlobLoss"),

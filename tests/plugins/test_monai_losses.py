@@ -56,6 +56,17 @@ for _name in ("BoundaryLoss", *(n for n in NAMES if CATALOGUE[n].level == "topol
 CORE["DiceFocalLoss"] = metriseg.CompoundLoss(
     [metriseg.DiceLoss(), metriseg.FocalLoss(activation="sigmoid")]
 )
+CORE["GeneralizedDiceFocalLoss"] = metriseg.CompoundLoss(
+    [metriseg.GeneralizedDiceLoss(smooth=0), metriseg.FocalLoss(activation="sigmoid")]
+)
+CORE["GeneralizedDiceLoss"] = metriseg.GeneralizedDiceLoss(smooth=0)
+CORE["MatthewsCorrelationLoss"] = metriseg.MatthewsCorrelationLoss(smooth=0)
+#: Those that smooth other sums than the core.
+SMOOTHED_OTHERWISE = (
+    "GeneralizedDiceLoss",
+    "GeneralizedDiceFocalLoss",
+    "MatthewsCorrelationLoss",
+)
 EVERY_LOSS = pytest.mark.parametrize("name", NAMES)
 
 
@@ -83,21 +94,19 @@ def one_hot(target: Tensor, classes: int = 4) -> Tensor:
 def test_a_loss_from_a_config_is_the_loss_of_the_core(name: str, spatial: tuple[int, ...]) -> None:
     """Both give the same number for the same question.
 
-    But for MONAI's focal loss, a mean over channels too, and its generalized Dice loss, which
-    smooths other sums.
+    But for MONAI's focal loss, a mean over channels too, and losses that smooth other sums.
     What comes in has metadata and float labels; what goes out is a plain scalar with a gradient.
     """
     if len(spatial) not in CATALOGUE[name].spatial_dimensions:
         return
     logits, target = sample(*spatial)
     input = MetaTensor(logits).requires_grad_()
-    sharp = {"smooth_nr": 0, "smooth_dr": 0} if name == "GeneralizedDiceLoss" else {}
+    sharp = {"smooth_nr": 0, "smooth_dr": 0} if name in SMOOTHED_OTHERWISE else {}
     value = build(name, **sharp)(input, MetaTensor(target))
     assert type(value) is Tensor
     assert value.ndim == 0
     leaf = logits.clone().requires_grad_()
-    core = metriseg.GeneralizedDiceLoss(smooth=0) if sharp else CORE[name]
-    expected = core(leaf, target[:, 0].long()) / (4 if name == "FocalLoss" else 1)
+    expected = CORE[name](leaf, target[:, 0].long()) / (4 if name == "FocalLoss" else 1)
     torch.testing.assert_close(value, expected)
     value.backward()
     expected.backward()
@@ -315,7 +324,6 @@ REFUSED_WORDS = [
     ("DiceCELoss", {"softmax": True, "normalize": "pixels"}, "'normalize': as in MONAI"),
     ("DiceCELoss", {"softmax": True, "pos_weight": 2}, "'pos_weight': say 'weight'"),
     ("GeneralizedDiceFocalLoss", {}, "GeneralizedDiceFocalLoss needs softmax=True"),
-    ("GeneralizedDiceFocalLoss", {"other_act": torch.sigmoid}, "other_act would be for the Dice"),
     ("GeneralizedDiceFocalLoss", {"sigmoid": True, "lambda_gdl": -1}, "lambda_gdl must be"),
     ("GeneralizedDiceFocalLoss", {"lamda": 1}, "did you mean 'lambda_gdl'"),
     ("HausdorffDTLoss", {"batch": "yes"}, "batch must be True or False"),

@@ -232,3 +232,16 @@ def test_a_batch_of_centerlines() -> None:
     assert ours.CenterlineDiceLoss(**words)(logits, bars).item() == pytest.approx(1 / 2, abs=1e-6)
     with pytest.raises(ValueError, match="say 'iterations'"):
         ours.CenterlineDiceLoss(sigmoid=True, iter_=3)
+
+
+@pytest.mark.parametrize("batch", [False, True])
+@pytest.mark.parametrize("smooth", [(0.0, 1e-5), (0.5, 2.0)])
+def test_correlations_agree(smooth: tuple[float, float], batch: bool) -> None:
+    """Its smoothing is added to products of counts; a perfect prediction costs exactly 0."""
+    logits, target = sample()
+    words = {"batch": batch, "smooth_nr": smooth[0], "smooth_dr": smooth[1]}
+    own, theirs = ours.MCCLoss(**words, **COMMON), monai.losses.MCCLoss(**words, **COMMON)
+    torch.testing.assert_close(own(logits, target), theirs(logits, target), atol=1e-6, rtol=0)
+    truth = one_hot(target)
+    for losses in (ours, monai.losses):
+        assert losses.MCCLoss(**words)(truth, truth).item() == 0

@@ -101,6 +101,7 @@ def per_class(channels: int, words: dict[str, Any]) -> list[float]:
         "GeneralizedDiceFocalLoss",
         "HausdorffDTLoss",
         "LogHausdorffDTLoss",
+        "MCCLoss",
         "BoundaryLoss",
     ],
 )
@@ -296,8 +297,8 @@ def test_alpha_is_of_every_class(name: str, reduction: str) -> None:
         ("DiceLoss", "batch", True, "per_image"),
         ("DiceLoss", "squared_pred", True, "squared_pred"),
         ("GeneralizedDiceLoss", "w_type", "uniform", "weighting"),
-        ("GeneralizedDiceFocalLoss", "lambda_focal", 5.0, "weights"),
-        ("GeneralizedDiceFocalLoss", "lambda_gdl", 3.0, "weights"),
+        ("GeneralizedDiceFocalLoss", "lambda_focal", 5.0, "lambda_focal"),
+        ("GeneralizedDiceFocalLoss", "lambda_gdl", 3.0, "lambda_gdl"),
         ("AsymmetricUnifiedFocalLoss", "weight", 0.9, "focal_share"),
         ("DiceCELoss", "lambda_ce", 2.0, "lambda_ce"),
         ("FocalLoss", "gamma", 0.5, "gamma"),
@@ -629,9 +630,9 @@ def test_aliases_copy_and_log_like_all_losses(name: str) -> None:
         loss.name
         == {
             "AsymmetricUnifiedFocalLoss": "asymmetric_unified_focal",
-            "GeneralizedDiceFocalLoss": "generalized_dice_focal",
             "HausdorffDTLoss": "hausdorff_dt",
             "LogHausdorffDTLoss": "log_hausdorff_dt",
+            "MCCLoss": "mcc",
             "MaskedDiceLoss": "masked_dice",
         }[name]
     )

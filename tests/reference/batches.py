@@ -12,22 +12,32 @@ from metriseg.catalogue import Entry
 from reference import (
     active_boundary,
     boundary,
+    calibration,
     combination,
     cubical,
     embedding,
     hausdorff,
     inverse_form,
     lovasz,
+    noise,
     object_losses,
     oracle,
     partial,
     partition_loss,
+    semimetric,
     structure,
     thin,
 )
 
 #: Oracles of arrays (N, C, S), all pixels in one axis.
-FLAT = oracle.ORACLES | combination.ORACLES | partial.ORACLES
+FLAT = (
+    oracle.ORACLES
+    | calibration.ORACLES
+    | combination.ORACLES
+    | noise.ORACLES
+    | semimetric.ORACLES
+    | partial.ORACLES
+)
 #: Oracles of arrays (N, C, *S), for losses that look at neighbours or at raw logits.
 SPATIAL_ORACLES = (
     active_boundary.ORACLES

@@ -15,6 +15,7 @@ from reference.oracle import (
     cross_entropy,
     dice,
     focal,
+    generalized_dice,
     pixel_loss,
     table_loss,
 )
@@ -85,6 +86,24 @@ def dice_focal(
     region, pixel = _parts(policy)
     on_pixels = focal(p, t, w, gamma=gamma, alpha=alpha, **pixel)
     return lambda_dice * dice(p, t, w, **region) + lambda_focal * on_pixels
+
+
+def generalized_dice_focal(
+    p: Array,
+    t: Array,
+    w: Array,
+    *,
+    lambda_gdl: float = 1.0,
+    lambda_focal: float = 1.0,
+    gamma: float = 2.0,
+    alpha: float | list[float] | None = None,
+    weighting: str = "square",
+    **policy,
+) -> float:
+    region, pixel = _parts(policy)
+    on_pixels = focal(p, t, w, gamma=gamma, alpha=alpha, **pixel)
+    on_classes = generalized_dice(p, t, w, weighting=weighting, **region)
+    return lambda_gdl * on_classes + lambda_focal * on_pixels
 
 
 def combo(
@@ -241,6 +260,7 @@ def _table_of_classes(
 ORACLES: dict[str, Callable[..., Any]] = {
     "DiceCELoss": dice_ce,
     "DiceFocalLoss": dice_focal,
+    "GeneralizedDiceFocalLoss": generalized_dice_focal,
     "ComboLoss": combo,
     "ExponentialLogarithmicLoss": exponential_logarithmic,
     "UnifiedFocalLoss": unified_focal,

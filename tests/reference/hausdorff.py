@@ -177,9 +177,14 @@ def hausdorff_convolution(
     return mean_over_classes_and_pixels(of_class, p, t, w, **policy)
 
 
+def log_hausdorff_distance_transform(p: Array, t: Array, w: Array, **policy: Any) -> float | Array:
+    return np.log1p(hausdorff_distance_transform(p, t, w, **policy))
+
+
 #: Name of the loss -> its oracle.
 ORACLES: dict[str, Callable[..., Any]] = {
     "HausdorffDistanceTransformLoss": hausdorff_distance_transform,
+    "LogHausdorffDistanceTransformLoss": log_hausdorff_distance_transform,
     "HausdorffErosionLoss": hausdorff_erosion,
     "HausdorffConvolutionLoss": hausdorff_convolution,
 }

@@ -34,7 +34,9 @@ ALL_CLASSES_ALIKE: dict[str, dict[str, Any]] = {
     "GeneralizedWassersteinDiceLoss": {"weighting": "GDL", "background": 0},
     # alpha weighs the foreground, 1 - alpha class 0
     "FocalLoss": {"alpha": None},
+    "PolyFocalLoss": {"alpha": None},
     "DiceFocalLoss": {"alpha": None},
+    "GeneralizedDiceFocalLoss": {"alpha": None},
     # delta weighs the foreground, 1 - delta class 0; the asymmetric form fades class 0 alone
     "UnifiedFocalLoss": {"form": "symmetric", "delta": 0.5},
 }
@@ -61,6 +63,7 @@ NO_EXTRA_AXIS = {
     "HausdorffConvolutionLoss": "balls reach beyond the image, where all is background",
     "CenterlineBoundaryDiceLoss": "how thickness weighs depends on the number of axes",
     "SkeletonRecallLoss": "images and volumes are thinned in two ways",
+    "NeighborAwareCalibrationLoss": "windows reach beyond the image, where no class is",
 }
 #: Arguments without which a flat volume has another shape.
 EXTRA_AXIS_ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -75,6 +78,8 @@ NOT_SEPARATE = {
     "TopKLoss": "pixels are ranked by what all their questions cost",
     "GeneralizedDiceLoss": "it is a ratio of sums over classes",
     "PenaltyGeneralizedDiceLoss": "it is a function of a ratio of sums over classes",
+    "GeneralizedDiceFocalLoss": "its Dice part is a ratio of sums over classes",
+    "LogHausdorffDistanceTransformLoss": "it is the logarithm of the mean over all classes",
     "RobustTLoss": "one distribution holds the residuals of all classes",
     "BoundaryAwareLoss": "its channels are bins of one distance",
     "InverseFormLoss": "an edge is the largest step of any channel",
@@ -83,6 +88,9 @@ NOT_SEPARATE = {
     "CenterLoss": "it compares embeddings, of all channels",
     "PartitionLoss": "the segments are made of all channels",
     "BlobLoss": "a class without objects leaves the mean over classes",
+}
+NOT_SUMMED = {
+    "LogHausdorffDistanceTransformLoss": "the logarithm is taken of what is reduced",
 }
 NOT_SCALED = {
     "TopKLoss": "it keeps a whole number of pixels, rounded down",
@@ -96,9 +104,12 @@ SCALED_ARGUMENTS: dict[str, dict[str, Any]] = {
     # the loss within smooths its ratio
     "BlobLoss": {"loss": DiceLoss(smooth=0.0)},
     "ConnectedComponentLoss": {"loss": DiceLoss(smooth=0.0)},
+    # what a bin must hold is in pixels
+    "AverageCalibrationLoss": {"least_mass": 0.0},
 }
 #: Where single precision ends: a value that counts pixels on one side of a threshold.
 ROUNDED_CHOICES = {
+    "AverageCalibrationLoss": "which bin holds a probability may change with the last digit",
     "ActiveBoundaryLoss": "which pixels exceed the threshold may change with the last digit",
     "CenterlineBoundaryDiceLoss": "which pixels are of a mask or skeleton may change with it, too",
     **dict.fromkeys(
@@ -386,6 +397,7 @@ def unreduced_values_add(entry: Entry, rng: Random) -> None:
     """``reduction="sum"`` is the sum of what ``"none"`` gives."""
     if entry.level == "compound":
         raise NotApplicableError("its terms have different shapes")
+    excluded(entry, NOT_SUMMED)
     case = draw(entry, rng)
     summed = case.with_arguments(reduction="sum").run()
     assert_same(case.with_arguments(reduction="none").run(), summed, case)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from reference.oracle import Array, class_factors
+from reference.oracle import Array, class_factors, cross_entropy
 
 
 def _corners(shape: tuple[int, ...], side: int, step: int) -> list[tuple[int, ...]]:
@@ -154,8 +154,58 @@ def robust_t(
     return float(column.sum() / counted) if counted else 0.0
 
 
+def neighbor_aware_calibration(
+    p: Array,
+    t: Array,
+    w: Array,
+    *,
+    z: Array,
+    penalty_weight: float = 0.1,
+    window: int = 3,
+    norm: str = "l1",
+    exclusive: bool = True,
+    class_weight: list[float] | None = None,
+    include_background: bool = True,
+    reduction: str = "mean",
+) -> float | Array:
+    images, classes, *space = p.shape
+    factors = class_factors(classes, class_weight, include_background)
+    included = classes - (not include_background)
+    penalty = np.zeros((images, *space))
+    around = list(itertools.product(range(-(window // 2), window // 2 + 1), repeat=len(space)))
+    for n, u in itertools.product(range(images), np.ndindex(*space)):
+        if w[n][u] == 0:
+            continue
+        for c in range(classes):
+            share = 0.0
+            for step in around:
+                v = tuple(a + b for a, b in zip(u, step, strict=True))
+                inside = all(0 <= a < size for a, size in zip(v, space, strict=True))
+                if inside and w[n][v] > 0:
+                    share += t[n, c][v] / window ** len(space)
+            off = abs(share - z[n, c][u])
+            penalty[n][u] += factors[c] * off ** {"l1": 1, "l2": 2}[norm] / included
+    flat = (images, classes, math.prod(space))
+    entropies = cross_entropy(
+        p.reshape(flat),
+        t.reshape(flat),
+        w.reshape(images, -1),
+        exclusive=exclusive,
+        class_weight=class_weight,
+        include_background=include_background,
+        reduction="none",
+    )
+    values = np.asarray(entropies).reshape(w.shape) + penalty_weight * penalty * w
+    if reduction == "none":
+        return values
+    if reduction == "sum":
+        return float(values.sum())
+    return float(values.sum() / w.sum()) if w.sum() > 0 else 0.0
+
+
 #: Name of the loss -> its oracle.
 ORACLES: dict[str, Callable[..., Any]] = {
+    "NeighborAwareCalibrationLoss": neighbor_aware_calibration,
     "RegionMutualInformationLoss": region_mutual_information,
     "RobustTLoss": robust_t,
 }

@@ -96,6 +96,15 @@ ENTRIES: tuple[Entry, ...] = (
         spatial=True,
     ),
     entry(
+        losses.LogHausdorffDistanceTransformLoss,
+        "boundary",
+        "ln(1 + mean_c (p - t)^2 (d_p^alpha + d_t^alpha))",
+        "Karimi & Salcudean 2020",
+        "arXiv:1904.10030",
+        monotone=False,
+        spatial=True,
+    ),
+    entry(
         losses.HausdorffErosionLoss,
         "boundary",
         "mean_c sum_k k^alpha erosion_k[(p - t)^2]",

@@ -40,6 +40,13 @@ ENTRIES: tuple[Entry, ...] = (
         "arXiv:1808.05238",
     ),
     entry(
+        losses.GeneralizedDiceFocalLoss,
+        "compound",
+        "lambda_gdl generalized Dice loss + lambda_focal focal loss",
+        "Sudre et al. 2017",
+        "arXiv:1707.03237",
+    ),
+    entry(
         losses.ComboLoss,
         "compound",
         "alpha weighted cross-entropy + (1 - alpha) Dice loss",

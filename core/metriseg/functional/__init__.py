@@ -6,7 +6,9 @@ Pixel formulas map log-probabilities and a target to a value a pixel; region for
 
 from metriseg.functional.active_boundary import *
 from metriseg.functional.boundary import *
+from metriseg.functional.calibration import *
 from metriseg.functional.conditional_boundary import *
+from metriseg.functional.difference import *
 from metriseg.functional.embedding import *
 from metriseg.functional.hausdorff import *
 from metriseg.functional.inverse_form import *
@@ -14,6 +16,7 @@ from metriseg.functional.jaccard_metric import *
 from metriseg.functional.label_sets import *
 from metriseg.functional.lovasz import *
 from metriseg.functional.mutual_information import *
+from metriseg.functional.noise import *
 from metriseg.functional.objects import *
 from metriseg.functional.partition import *
 from metriseg.functional.persistence import *

@@ -1,10 +1,12 @@
 """Distances that stay metrics, or nearly, between soft masks x and y.
 
-They are made of sums over the pixels of a class in a group, each ``(G, C)``: of x + y, of |x - y|
-and of x y. ``smooth`` is the pair (added to the numerator, added to the denominator) of the ratio
-that is taken from one. Two empty masks are at distance 0, also when nothing is added.
+They are made of sums over the pixels of a class in a group, each ``(G, C)``: of x + y, of |x - y|,
+or of its two sides max(x - y, 0) and max(y - x, 0), and of x y. ``smooth`` is the pair (added to
+the numerator, added to the denominator) of the ratio that is taken from one. Two empty masks are at
+distance 0, also when nothing is added.
 
-Wang et al. 2023, "Jaccard metric losses", arXiv:2302.05666.
+Wang et al. 2023, "Jaccard metric losses", arXiv:2302.05666, and "Dice semimetric losses",
+arXiv:2303.16296.
 """
 
 from __future__ import annotations
@@ -12,30 +14,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["absolute_difference", "dice_semimetric", "jaccard_metric", "jaccard_metric_of_product"]
+__all__ = [
+    "dice_semimetric",
+    "dice_semimetric_of_product",
+    "jaccard_metric",
+    "jaccard_metric_of_product",
+    "tversky_semimetric",
+]
 
 Smooth = tuple[float, float]
-
-
-def absolute_difference(x: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-    """``(N, C)``: sum |x - y| of every class in every image.
-
-    No region statistic: it isn't a function of sums of powers.
-
-    Args:
-        x: ``(N, C, *S)``.
-        target: y as labels ``(N, *S)`` or as masks ``(N, C, *S)``.
-        weight: ``(N, *S)`` of the pixels, ``(N, C, *S)`` of every class at them, or None.
-    """
-    if target.is_floating_point():
-        apart = x - target
-    else:
-        own = target.unsqueeze(1)
-        apart = x.scatter(1, own, x.gather(1, own) - 1)
-    apart = apart.abs()
-    if weight is not None:
-        apart = apart * (weight if weight.ndim == apart.ndim else weight.unsqueeze(1))
-    return apart.flatten(2).sum(2)
 
 
 def jaccard_metric(total: Tensor, difference: Tensor, smooth: Smooth = (0.0, 0.0)) -> Tensor:
@@ -59,6 +46,35 @@ def jaccard_metric_of_product(
 def dice_semimetric(total: Tensor, difference: Tensor, smooth: Smooth = (0.0, 0.0)) -> Tensor:
     """1 - (|x + y| - |x - y|) / |x + y|, the analogue for Dice: no metric, its triangles fail."""
     return _one_minus_ratio(difference, total, smooth)
+
+
+def dice_semimetric_of_product(
+    overlap: Tensor, difference: Tensor, smooth: Smooth = (0.0, 0.0)
+) -> Tensor:
+    """1 - 2 <x, y> / (2 <x, y> + |x - y|)."""
+    return _one_minus_ratio(difference, 2 * overlap + difference, smooth)
+
+
+def tversky_semimetric(
+    overlap: Tensor,
+    above: Tensor,
+    below: Tensor,
+    fp_weight: float,
+    fn_weight: float,
+    smooth: Smooth = (0.0, 0.0),
+) -> Tensor:
+    """1 - I / (I + fp_weight sum max(x - y, 0) + fn_weight sum max(y - x, 0)).
+
+    The overlap I is sum min(x, y), which is (|x + y| - |x - y|) / 2, or <x, y>.
+
+    >>> import torch
+    >>> x, y = torch.tensor([.5, 1.]), torch.tensor([.75, 0.])
+    >>> sides = (x - y).relu().sum(), (y - x).relu().sum()
+    >>> tversky_semimetric(torch.minimum(x, y).sum(), *sides, 0.3, 0.8)    # .5 / (.5 + .5)
+    tensor(0.5000)
+    """
+    wrong = fp_weight * above + fn_weight * below
+    return _one_minus_ratio(wrong, overlap + wrong, smooth)
 
 
 def _one_minus_ratio(shortfall: Tensor, denominator: Tensor, smooth: Smooth) -> Tensor:

@@ -55,14 +55,21 @@ def focal(
     target: Tensor,
     gamma: float,
     alpha: float | Tensor | None = None,
+    epsilon: float = 0.0,
 ) -> Tensor:
     """-sum_c a_c t_c (1 - p_c)^gamma ln p_c, (N, *S). Lin et al. 2017, arXiv:1708.02002.
 
     Class 0, the background, has a = 1 - ``alpha``, all others a = ``alpha``; ``alpha`` of shape
-    (C,) is the a of every class; None leaves the factor out.
+    (C,) is the a of every class; None leaves the factor out. ``epsilon`` (1 - p_c)^(gamma + 1) is
+    added to (1 - p_c)^gamma (-ln p_c): Leng et al. 2022, arXiv:2204.12511.
+
+    >>> import torch
+    >>> log_p = torch.tensor([[0.5], [0.5]]).log()[None]
+    >>> focal(log_p, torch.tensor([[1]]), 1.0, epsilon=2.0)     # (ln 2)/2 + 2/4
+    tensor([[0.8466]])
     """
     if not target.is_floating_point():
-        term = _focal_term(expected_over_target(log_probabilities, target), gamma)
+        term = _focal_term(expected_over_target(log_probabilities, target), gamma, epsilon)
         if alpha is None:
             return term
         if isinstance(alpha, Tensor):
@@ -70,7 +77,7 @@ def focal(
         if alpha == 0.5:
             return alpha * term
         return torch.where(target == 0, (1 - alpha) * term, alpha * term)
-    term = _focal_term(log_probabilities, gamma)
+    term = _focal_term(log_probabilities, gamma, epsilon)
     if alpha is None:
         return expected_over_target(term, target)
     if isinstance(alpha, Tensor):
@@ -110,11 +117,12 @@ def binary_focal(
     target: Tensor,
     gamma: float,
     alpha: float | Tensor | None,
+    epsilon: float = 0.0,
 ) -> Tensor:
     """-a t_c (1 - p_c)^gamma ln p_c - (1 - a)(1 - t_c) p_c^gamma ln(1 - p_c), (N, C, *S).
 
     ``alpha`` of shape (C,) is the a of every class, and negatives then have the factor 1; None
-    leaves both factors out. Lin et al. 2017, arXiv:1708.02002.
+    leaves both factors out. Lin et al. 2017, arXiv:1708.02002. ``epsilon`` as of :func:`focal`.
     """
     on_positive: float | Tensor = 1.0
     on_negative = 1.0
@@ -123,13 +131,14 @@ def binary_focal(
     elif alpha is not None:
         on_positive, on_negative = alpha, 1 - alpha
     if not target.is_floating_point():
-        positive = _is_class(target, log_probabilities)
-        term = _focal_term(torch.where(positive, log_probabilities, log_complements), gamma)
+        positive = is_class(target, log_probabilities)
+        log_p = torch.where(positive, log_probabilities, log_complements)
+        term = _focal_term(log_p, gamma, epsilon)
         if alpha is None:
             return term
         return torch.where(positive, on_positive * term, on_negative * term)
-    positive = on_positive * target * _focal_term(log_probabilities, gamma)
-    return positive + on_negative * (1 - target) * _focal_term(log_complements, gamma)
+    positive = on_positive * target * _focal_term(log_probabilities, gamma, epsilon)
+    return positive + on_negative * (1 - target) * _focal_term(log_complements, gamma, epsilon)
 
 
 def binary_asymmetric_focal(
@@ -161,7 +170,7 @@ def balanced_cross_entropy(
     """
     positive = target
     if not target.is_floating_point():
-        positive = _is_class(target, log_probabilities).to(log_probabilities.dtype)
+        positive = is_class(target, log_probabilities).to(log_probabilities.dtype)
     mass = torch.ones_like(positive[:, :1]) if weight is None else weight
     mass = mass if mass.ndim == positive.ndim else mass.unsqueeze(1)
     axes = tuple(range(2, positive.ndim))
@@ -199,7 +208,7 @@ def binary_powered_cross_entropy(
     """
     on_yes, on_no = (beside_classes(w, log_probabilities) for w in label_weights)
     if not target.is_floating_point():
-        yes = _is_class(target, log_probabilities)
+        yes = is_class(target, log_probabilities)
         entropy = -torch.where(yes, log_probabilities, log_complements)
         return torch.where(yes, on_yes, on_no) * guarded_power(entropy, gamma)
     at_yes = on_yes * target * guarded_power(-log_probabilities, gamma)
@@ -249,7 +258,7 @@ def mime(probabilities: Tensor, target: Tensor, a: float, b: float) -> Tensor:
     """
     if target.is_floating_point():
         return (b - (a + b) * target) * probabilities
-    own = _is_class(target, probabilities)
+    own = is_class(target, probabilities)
     return torch.where(own, -a * probabilities, b * probabilities)
 
 
@@ -289,13 +298,12 @@ def _exact(entropies: Tensor, log_probabilities: Tensor) -> Tensor:
     return torch.where(near & (entropies == -largest), small, entropies)
 
 
-def _focal_term(log_p: Tensor, gamma: float) -> Tensor:
-    if gamma == 0:
-        return -log_p
-    return -guarded_power(-torch.expm1(log_p), gamma) * log_p
+def _focal_term(log_p: Tensor, gamma: float, epsilon: float = 0.0) -> Tensor:
+    term = -log_p if gamma == 0 else -guarded_power(-torch.expm1(log_p), gamma) * log_p
+    return term + epsilon * (-torch.expm1(log_p)).pow(gamma + 1) if epsilon else term
 
 
-def _is_class(target: Tensor, values: Tensor) -> Tensor:
+def is_class(target: Tensor, values: Tensor) -> Tensor:
     """(N, C, *S) bool: whether the label is the class of the channel."""
     classes = torch.arange(values.shape[1], device=values.device)
     return target.unsqueeze(1) == classes.view(-1, *(1,) * (target.ndim - 1))

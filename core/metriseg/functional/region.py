@@ -21,15 +21,19 @@ from metriseg.statistics import RegionStatistics
 __all__ = [
     "binary_unified_focal_tversky",
     "dice_index",
+    "dice_plus_plus_error",
     "exponential_logarithmic_dice",
     "focal_tversky",
     "generalized_dice_index",
     "jaccard_index",
     "log_cosh",
+    "matthews_correlation_error",
+    "noise_robust_dice",
     "penalized_index",
     "power_dice_index",
     "power_jaccard_index",
     "sensitivity_specificity",
+    "smoothed_matthews_correlation_error",
     "tversky_index",
     "unified_focal_tversky",
 ]
@@ -50,6 +54,30 @@ def dice_index(s: RegionStatistics, smooth: Smooth = (0.0, 0.0)) -> Tensor:
     tensor([[0.5000]])
     """
     return ratio(2 * s.overlap[1.0], s.predicted[1.0] + s.target[1.0], smooth)
+
+
+def dice_plus_plus_error(s: RegionStatistics, wrong: Tensor, smooth: Smooth = (0.0, 0.0)) -> Tensor:
+    """1 - 2 I / (2 I + wrong), of the sums of powers of both kinds of error.
+
+    Yeung et al. 2021, arXiv:2111.00528.
+
+    >>> import torch
+    >>> one = torch.ones(1, 1)
+    >>> dice_plus_plus_error(RegionStatistics({1.0: one}, {}, {}, 4 * one), 0.5 * one)  # .5 / 2.5
+    tensor([[0.2000]])
+    """
+    return shortfall(wrong, 2 * s.overlap[1.0] + wrong, smooth)
+
+
+def noise_robust_dice(
+    s: RegionStatistics, difference: Tensor, smooth: Smooth = (0.0, 0.0)
+) -> Tensor:
+    """D / (sum p^2 + sum t^2), of the sum D of powers of |p - t|.
+
+    Smoothed it is one minus a ratio, as 1 - (sum p^2 + sum t^2 - D + a) / (sum p^2 + sum t^2 + b).
+    Wang et al. 2020, doi:10.1109/TMI.2020.3000314.
+    """
+    return shortfall(difference, s.predicted[2.0] + s.target[2.0], smooth)
 
 
 def exponential_logarithmic_dice(
@@ -143,6 +171,73 @@ def log_cosh(x: Tensor) -> Tensor:
     return torch.where(is_near, near, far)
 
 
+def matthews_correlation_error(s: RegionStatistics, smooth: Smooth = (0.0, 0.0)) -> Tensor:
+    """1 - (TP TN - FP FN) / sqrt((TP + FP)(TP + FN)(TN + FP)(TN + FN)).
+
+    ``smooth`` is added to TP and TN of the numerator, of the denominator: so many pixels of each
+    answer that are right. Where the denominator is 0 the coefficient counts as 0, but a prediction
+    without an error has error 0. Matthews 1975, doi:10.1016/0005-2795(75)90109-9.
+
+    >>> import torch
+    >>> one = torch.ones(1, 1)
+    >>> statistics = RegionStatistics({1.0: one}, {1.0: 2 * one}, {1.0: 2 * one}, 4 * one)
+    >>> matthews_correlation_error(statistics)              # all four are 1: no correlation
+    tensor([[1.]])
+    """
+    count = torch.where(s.count > 0, s.count, 1.0)
+    hits, rejected, missed, claimed = (part / count for part in _confusion(s))
+    # so many pixels are a share of the image too
+    upper, lower = smooth[0] / count, smooth[1] / count
+    above = (hits + upper) * (rejected + upper) - claimed * missed
+    right, left = hits + lower, rejected + lower
+    square = (right + claimed) * (right + missed) * (left + claimed) * (left + missed)
+    # square - above^2 in terms that are all positive, and small where few pixels are wrong
+    correct, wrong = right * left, claimed * missed
+    across, along = right * missed + claimed * left, right * claimed + missed * left
+    short = 4 * correct * wrong + (correct + wrong) * (across + along) + across * along
+    if smooth[0] != smooth[1]:
+        taken = (lower - upper) * (hits + rejected + upper + lower)
+        short = short + taken * (correct - wrong + above)
+    return _one_minus_correlation(above, square, short, claimed + missed == 0)
+
+
+def smoothed_matthews_correlation_error(s: RegionStatistics, smooth: Smooth) -> Tensor:
+    """1 - (TP TN - FP FN + a) / sqrt((TP + FP)(TP + FN)(TN + FP)(TN + FN) + b), in pixels.
+
+    ``smooth`` is a, b; a prediction without an error has error 0.
+    """
+    hits, rejected, missed, claimed = _confusion(s)
+    above = hits * rejected - claimed * missed + smooth[0]
+    square = (hits + claimed) * (hits + missed) * (rejected + claimed) * (rejected + missed)
+    square = square + smooth[1]
+    defined = square > 0
+    index = torch.where(defined, above / torch.where(defined, square, 1.0).sqrt(), 0.0)
+    return torch.where(claimed + missed == 0, 0.0, 1 - index)
+
+
+def _confusion(s: RegionStatistics) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """True positives and negatives, false negatives and positives."""
+    missed, claimed, rejected = s.errors
+    outside = _not_everywhere(s.count - s.target[1.0], s) > 0
+    claimed, rejected = (torch.where(outside, part, 0.0) for part in (claimed, rejected))
+    return s.overlap[1.0], rejected, missed, claimed
+
+
+def _not_everywhere(outside: Tensor, s: RegionStatistics) -> Tensor:
+    """0 in place of the millionth that rounding may leave outside a class that is everywhere."""
+    return torch.where(outside > 8 * torch.finfo(outside.dtype).eps * s.count, outside, 0.0)
+
+
+def _one_minus_correlation(above: Tensor, square: Tensor, short: Tensor, perfect: Tensor) -> Tensor:
+    """1 - above / sqrt(square), of ``short`` = square - above^2, which a high one is made of."""
+    defined = square > 0
+    root = torch.where(defined, square, 1.0).sqrt()
+    high = defined & (above > 0)
+    near = short / (root * (root + torch.where(high, above, 1.0)))
+    far = 1 - torch.where(defined, above, 0.0) / root
+    return torch.where(defined, torch.where(high, near, far), torch.where(perfect, 0.0, 1.0))
+
+
 def sensitivity_specificity(s: RegionStatistics, sensitivity_weight: float) -> Tensor:
     """r sum t (1 - p)^2 / sum t + (1 - r) sum (1 - t) p^2 / sum (1 - t).
 
@@ -152,9 +247,7 @@ def sensitivity_specificity(s: RegionStatistics, sensitivity_weight: float) -> T
     overlap, square, inside = s.overlap[1.0], s.overlap[2.0], s.target[1.0]
     missed = inside - 2 * overlap + square
     claimed = s.predicted[2.0] - square
-    outside = s.count - inside
-    # of a class that is everywhere, rounding may leave an outside of a millionth
-    outside = torch.where(outside > 8 * torch.finfo(outside.dtype).eps * s.count, outside, 0.0)
+    outside = _not_everywhere(s.count - inside, s)
     on_inside, on_outside = _mean_square(missed, inside), _mean_square(claimed, outside)
     return sensitivity_weight * on_inside + (1 - sensitivity_weight) * on_outside
 

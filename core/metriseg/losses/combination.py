@@ -13,7 +13,9 @@ from torch import Tensor
 from metriseg import functional as F
 from metriseg import validation
 from metriseg.batch import Batch
+from metriseg.functional.region import WEIGHTINGS, Weighting
 from metriseg.losses.base import RegionLoss
+from metriseg.losses.generalized_dice import GeneralizedDiceOptions
 from metriseg.losses.pixel import (
     Normalize,
     alpha_in,
@@ -33,6 +35,7 @@ __all__ = [
     "DiceCELoss",
     "DiceFocalLoss",
     "ExponentialLogarithmicLoss",
+    "GeneralizedDiceFocalLoss",
     "UnifiedFocalLoss",
 ]
 
@@ -221,6 +224,74 @@ class DiceFocalLoss(CombinedLoss):
     @property
     def shares(self) -> tuple[float, float]:
         return self.lambda_dice, self.lambda_focal
+
+    def pixel_values(self, batch: Batch, s: RegionStatistics) -> Tensor:
+        return focal_values(self, batch, self.gamma, alpha_in(self, batch))
+
+
+class GeneralizedDiceFocalLoss(CombinedLoss):
+    r"""Generalized Dice loss plus focal loss.
+
+    .. math:: \ell = \lambda_{GDL}\, \ell_{GDL} + \lambda_{focal}\, \ell_{focal}
+
+    with :class:`~metriseg.GeneralizedDiceLoss`, averaged over images, and
+    :class:`~metriseg.FocalLoss`, averaged over the valid pixels, of the same arguments. Values lie
+    in :math:`[0, \infty)`, 0 at a perfect hard prediction.
+
+    Args:
+        lambda_gdl: share of the generalized Dice loss, >= 0.
+        lambda_focal: share of the focal loss, >= 0.
+        gamma: how fast the focal loss fades, >= 0.
+        alpha: in [0, 1], the weight of positives in the focal loss, with 1 - alpha that of
+            negatives; None leaves both out. With exclusive classes class 0 is the negative. Or C
+            numbers >= 0: what the positives of each class weigh, beside negatives of 1.
+        weighting: "square" (w = 1 / Y^2), "simple" (1 / Y) or "uniform" (1), of the Dice loss.
+        smooth: epsilon >= 0 of the Dice loss, or a pair (numerator, denominator), in pixels of the
+            class with the largest w.
+        class_weight: C numbers >= 0 that multiply w, and what a class costs in the focal loss.
+
+    Source: Sudre et al. 2017, "Generalised Dice overlap as a deep learning loss function for highly
+    unbalanced segmentations", arXiv:1707.03237; Lin et al. 2017, "Focal loss for dense object
+    detection", arXiv:1708.02002.
+
+    >>> import torch
+    >>> loss = GeneralizedDiceFocalLoss()
+    >>> loss(torch.zeros(1, 2, 4), torch.tensor([[0, 1, 1, 0]]))       # 1/2 + (ln 2)/4
+    tensor(0.6733)
+    """
+
+    columns_are_classes: ClassVar[bool] = False
+    alpha: float | Tensor | None
+
+    def __init__(
+        self,
+        lambda_gdl: float = 1.0,
+        lambda_focal: float = 1.0,
+        gamma: float = 2.0,
+        alpha: float | Sequence[float] | Tensor | None = None,
+        weighting: Weighting = "square",
+        **options: Unpack[GeneralizedDiceOptions],
+    ) -> None:
+        super().__init__(**options)
+        validation.one_of("weighting", weighting, tuple(WEIGHTINGS))
+        self.lambda_gdl = validation.number("lambda_gdl", lambda_gdl, low=0.0)
+        self.lambda_focal = validation.number("lambda_focal", lambda_focal, low=0.0)
+        self.gamma = validation.number("gamma", gamma, low=0.0)
+        self.weighting = weighting
+        focal_alpha(self, alpha)
+
+    @property
+    def shares(self) -> tuple[float, float]:
+        return self.lambda_gdl, self.lambda_focal
+
+    def from_statistics(self, s: RegionStatistics, class_weight: Tensor | None = None) -> Tensor:
+        return 1 - F.generalized_dice_index(s, self.weighting, class_weight, self.smooth_pair)
+
+    def region_values(self, batch: Batch, s: RegionStatistics) -> Tensor:
+        return self.from_statistics(s, self.class_factors(batch))
+
+    def counted(self, s: RegionStatistics) -> Tensor:
+        return (s.count > 0).any(1, keepdim=True)
 
     def pixel_values(self, batch: Batch, s: RegionStatistics) -> Tensor:
         return focal_values(self, batch, self.gamma, alpha_in(self, batch))

@@ -11,10 +11,16 @@ from metriseg import distances, validation
 from metriseg import functional as F
 from metriseg.batch import Batch
 from metriseg.losses.base import PixelLoss
-from metriseg.options import LossOptions
+from metriseg.options import LossOptions, Reduction
 from metriseg.reduction import beside_classes
+from metriseg.statistics import RegionStatistics
 
-__all__ = ["HausdorffConvolutionLoss", "HausdorffDistanceTransformLoss", "HausdorffErosionLoss"]
+__all__ = [
+    "HausdorffConvolutionLoss",
+    "HausdorffDistanceTransformLoss",
+    "HausdorffErosionLoss",
+    "LogHausdorffDistanceTransformLoss",
+]
 
 
 class _HausdorffLoss(PixelLoss):
@@ -45,33 +51,12 @@ class _HausdorffLoss(PixelLoss):
         return (values * beside_classes(factors, values)).sum(1) / self.num_included(batch)
 
 
-class HausdorffDistanceTransformLoss(_HausdorffLoss):
-    r"""Hausdorff loss by distance transforms: errors cost more the further from an edge they are.
-
-    .. math:: \ell = \frac1C \sum_c w_c\, (p_c - t_c)^2\, (d_{p_c}^\alpha + d_{t_c}^\alpha)
-
-    at every pixel, averaged over the valid pixels. :math:`d_{t}` is the distance to the other side
-    of the edge of the mask t > 1/2: within it to the nearest pixel outside, outside it to the
-    nearest one within; likewise :math:`d_{p}` of p > 1/2. Both are constants to the gradient, and 0
-    for a mask that is empty or the whole image. Values lie in :math:`[0, \infty)`, 0 at a perfect
-    prediction (and where both masks of a class are constant). Ignored pixels are neither inside nor
-    outside a mask.
+class _DistanceTransformLoss(_HausdorffLoss):
+    """Squared errors times powers of distances.
 
     Args:
         alpha: how much faster than the distance the cost grows, > 0.
         spacing: the size of a pixel along every spatial axis, each > 0; None for all ones.
-
-    Maps:
-        target_distance: ``(N, C, *S)``, :math:`d_t` from a loader, in place of ours; not negative.
-
-    Source: Karimi & Salcudean 2020, "Reducing the Hausdorff distance in medical image
-    segmentation with convolutional neural networks", arXiv:1904.10030, equation 8.
-
-    >>> import torch
-    >>> loss = HausdorffDistanceTransformLoss(activation="identity")
-    >>> p, t = torch.tensor([[[1., .5, 0.]]]), torch.tensor([[1, 0, 0]])
-    >>> loss(p, t)   # the middle pixel is 1 from either mask: (1/2)^2 (1 + 1) / 3
-    tensor(0.1667)
     """
 
     map_names: ClassVar[tuple[str, ...]] = ("target_distance",)
@@ -118,6 +103,66 @@ class HausdorffDistanceTransformLoss(_HausdorffLoss):
             exponent=self.alpha,
             dtype=batch.logits.dtype,
         )
+
+
+class HausdorffDistanceTransformLoss(_DistanceTransformLoss):
+    r"""Hausdorff loss by distance transforms: errors cost more the further from an edge they are.
+
+    .. math:: \ell = \frac1C \sum_c w_c\, (p_c - t_c)^2\, (d_{p_c}^\alpha + d_{t_c}^\alpha)
+
+    at every pixel, averaged over the valid pixels. :math:`d_{t}` is the distance to the other side
+    of the edge of the mask t > 1/2: within it to the nearest pixel outside, outside it to the
+    nearest one within; likewise :math:`d_{p}` of p > 1/2. Both are constants to the gradient, and 0
+    for a mask that is empty or the whole image. Values lie in :math:`[0, \infty)`, 0 at a perfect
+    prediction (and where both masks of a class are constant). Ignored pixels are neither inside nor
+    outside a mask.
+
+    Maps:
+        target_distance: ``(N, C, *S)``, :math:`d_t` from a loader, in place of ours; not negative.
+
+    Source: Karimi & Salcudean 2020, "Reducing the Hausdorff distance in medical image
+    segmentation with convolutional neural networks", arXiv:1904.10030, equation 8.
+
+    >>> import torch
+    >>> loss = HausdorffDistanceTransformLoss(activation="identity")
+    >>> p, t = torch.tensor([[[1., .5, 0.]]]), torch.tensor([[1, 0, 0]])
+    >>> loss(p, t)   # the middle pixel is 1 from either mask: (1/2)^2 (1 + 1) / 3
+    tensor(0.1667)
+    """
+
+
+class LogHausdorffDistanceTransformLoss(_DistanceTransformLoss):
+    r"""Logarithm of the Hausdorff loss by distance transforms: as small as a loss of regions.
+
+    .. math:: \ell = \ln\Bigl(1 + \operatorname{mean}_u \frac1C \sum_c w_c\, (p_c - t_c)^2\,
+              (d_{p_c}^\alpha + d_{t_c}^\alpha)\Bigr)
+
+    with the mean of :class:`HausdorffDistanceTransformLoss` over the valid pixels, which is in
+    pixels to the power :math:`\alpha`; of its logarithm other losses can be added. Values lie in
+    :math:`[0, \infty)`, 0 at a perfect prediction.
+
+    Args:
+        reduction: "mean", "sum" or "none", then ``(N, *S)``; the logarithm is taken of what is
+            reduced.
+
+    Maps:
+        target_distance: ``(N, C, *S)``, :math:`d_t` from a loader, in place of ours; not negative.
+
+    Source: Karimi & Salcudean 2020, "Reducing the Hausdorff distance in medical image
+    segmentation with convolutional neural networks", arXiv:1904.10030, equation 8, without
+    the logarithm.
+
+    >>> import torch
+    >>> loss = LogHausdorffDistanceTransformLoss(activation="identity")
+    >>> p, t = torch.tensor([[[1., .5, 0.]]]), torch.tensor([[1, 0, 0]])
+    >>> loss(p, t)   # ln(1 + (1/2)^2 (1 + 1) / 3)
+    tensor(0.1542)
+    """
+
+    def reduced(
+        self, batch: Batch, reduction: Reduction, statistics: RegionStatistics | None
+    ) -> Tensor:
+        return super().reduced(batch, reduction, statistics).log1p()
 
 
 class HausdorffErosionLoss(_HausdorffLoss):

@@ -24,6 +24,7 @@ __all__ = [
     "FocalTverskyLoss",
     "JaccardLoss",
     "LogCoshDiceLoss",
+    "MatthewsCorrelationLoss",
     "PowerDiceLoss",
     "PowerJaccardLoss",
     "SensitivitySpecificityLoss",
@@ -314,3 +315,40 @@ class SensitivitySpecificityLoss(RegionLoss):
 
     def from_statistics(self, s: RegionStatistics) -> Tensor:
         return F.sensitivity_specificity(s, self.sensitivity_weight)
+
+
+class MatthewsCorrelationLoss(RegionLoss):
+    r"""Matthews correlation loss: one minus the correlation of prediction and truth.
+
+    .. math:: \ell_c = 1 - \frac{TP_c\, TN_c - FP_c\, FN_c}
+              {\sqrt{(TP_c + FP_c)(TP_c + FN_c)(TN_c + FP_c)(TN_c + FN_c)}}
+
+    with :math:`TP = \sum p t + \epsilon,\ TN = \sum (1 - p)(1 - t) + \epsilon,\ FP = \sum p (1 -
+    t),\ FN = \sum (1 - p) t`, averaged over classes, then over images. It looks at the true
+    negatives too, and treats a class and its complement alike. Values lie in [0, 2], 0 at a perfect
+    hard prediction, 1 without correlation, 2 where every pixel is wrong.
+
+    A class that is nowhere, or everywhere, has no correlation at ``smooth=0``: it costs 1 without a
+    slope, unless nothing at all is wrong, which costs 0. Smoothed, an absent class of which F of N
+    pixels are claimed costs :math:`1 - \sqrt{\epsilon (N - F + \epsilon)} / \sqrt{(\epsilon + F)(N
+    + \epsilon)}`. (In single precision the true negatives of exclusive classes are exact to 1e-7 of
+    all pixels: of a class that is predicted nearly everywhere no more digits are left.)
+
+    Args:
+        smooth: epsilon >= 0, so many pixels of each answer that are right, or a pair, those of
+            numerator and denominator.
+
+    Source: Abhishek & Hamarneh 2021, "Matthews correlation coefficient loss for deep convolutional
+    networks: application to skin lesion segmentation", arXiv:2010.13454.
+
+    >>> import torch
+    >>> loss = MatthewsCorrelationLoss(smooth=0.0, activation="identity")
+    >>> p, target = torch.tensor([[[1., 0., 0., 0.]]]), torch.tensor([[1, 1, 0, 0]])
+    >>> loss(p, target)         # TP 1, TN 2, FP 0, FN 1: 1 - 2 / sqrt(1 2 2 3)
+    tensor(0.4226)
+    """
+
+    needs_errors = True
+
+    def from_statistics(self, s: RegionStatistics) -> Tensor:
+        return F.matthews_correlation_error(s, self.smooth_pair)

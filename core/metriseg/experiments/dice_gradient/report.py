@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from metriseg.experiments.dice_gradient.calibration import Bins
+from metriseg.calibration import Bins
 from metriseg.experiments.dice_gradient.published import DECIBELS, HEART, PROSTATE, Figure
 from metriseg.experiments.dice_gradient.training import LOSSES, NEAR, OPTIMIZERS
 from metriseg.experiments.dice_gradient.volumes import CLASSES

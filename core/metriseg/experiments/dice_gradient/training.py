@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from metriseg import CrossEntropyLoss, DiceLoss, MimeLoss, NegativeMimeLoss, SegmentationLoss
-from metriseg.experiments.dice_gradient.calibration import classwise_calibration_error
+from metriseg.calibration import classwise_bins
 from metriseg.experiments.dice_gradient.volumes import BEYOND, CLASSES, Volume, together
 from metriseg.models import UNet
 
@@ -158,11 +158,11 @@ def scores(network: UNet, volumes: Sequence[Volume]) -> dict[str, Any]:
         [q.movedim(1, 0)[:, mask] for q, mask in zip(predictions, inside, strict=True)], 1
     )
     target = torch.cat([one.labels[mask] for one, mask in zip(volumes, inside, strict=True)])
-    error, bins = classwise_calibration_error(p.double().numpy(), target.numpy())
+    bins = classwise_bins(p, target)
     return {
         "Dice": dict(zip(CLASSES[1:], np.round(values.T, 5).tolist(), strict=True)),
         "lost": bool((values.mean(0) < LOST).any()),
-        "calibration error": error,
+        "calibration error": float(np.mean([one.error for one in bins])),
         "bins": {
             name: {key: np.round(part, 6).tolist() for key, part in one._asdict().items()}
             for name, one in zip(CLASSES, bins, strict=True)
