@@ -34,12 +34,12 @@ COUNTERPARTS = {
     "LogHausdorffDTLoss": "LogHausdorffDTLoss",
     "BoundaryLoss": "BoundaryLoss",
     "AsymmetricUnifiedFocalLoss": "AsymmetricUnifiedFocalLoss",
-    "DeepSupervisionLoss": "MONAI's, around a loss of ours",
+    "DeepSupervisionLoss": "DeepSupervisionLoss",
     "MaskedLoss": "the third argument `mask` of every loss",
     "MCCLoss": "MCCLoss",
-    "SoftclDiceLoss": "MONAI's, also as a term of `CompoundLoss`",
-    "SoftDiceclDiceLoss": "MONAI's, also as a term of `CompoundLoss`",
-    "NACLLoss": "MONAI's (its target has no channel, so it is no term)",
+    "SoftclDiceLoss": "`CenterlineDiceLoss`, an index a class; MONAI's, also as a term",
+    "SoftDiceclDiceLoss": "`DiceCenterlineDiceLoss`, likewise; MONAI's, also as a term",
+    "NACLLoss": "`NeighborAwareCalibrationLoss`; MONAI's has no channel in its target: no term",
 }
 #: MONAI's losses of something else than segments.
 OTHER_TASKS = {

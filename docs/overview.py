@@ -26,7 +26,7 @@ GUIDE: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ),
     (
         "most pixels are easy",
-        ("FocalLoss", "TopKLoss"),
+        ("FocalLoss", "TopKLoss", "PolyFocalLoss"),
         "easy pixels fade, or are left out",
     ),
     (
@@ -36,8 +36,8 @@ GUIDE: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ),
     (
         "labels are soft",
-        ("JaccardMetricLoss", "DiceLoss", "TverskyLoss", "CrossEntropyLoss"),
-        'least where the prediction is the label; Dice and Tversky with `overlap="minimum"`',
+        ("DiceSemimetricLoss", "JaccardMetricLoss", "TverskySemimetricLoss", "CrossEntropyLoss"),
+        "least where the prediction is the label; the first three are then 0",
     ),
     (
         "some confusions are worse than others",
@@ -93,8 +93,28 @@ GUIDE: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ),
     (
         "some images are labelled wrongly",
-        ("RobustTLoss",),
-        "a large error grows as a logarithm; how soon is learnt",
+        (
+            "GeneralizedCrossEntropyLoss",
+            "SymmetricCrossEntropyLoss",
+            "NoiseRobustDiceLoss",
+            "RobustTLoss",
+        ),
+        "a label that the network doesn't believe pulls less",
+    ),
+    (
+        "a label stands for one of several classes",
+        ("MarginalCrossEntropyLoss", "MarginalDiceLoss", "LeafDiceLoss", "ExclusionLoss"),
+        "`label_sets` says which; nothing is made up about the rest",
+    ),
+    (
+        "probabilities are read as such",
+        ("NeighborAwareCalibrationLoss", "AverageCalibrationLoss", "DicePlusPlusLoss"),
+        "they keep a network from being surer than it is right",
+    ),
+    (
+        "a class is sometimes nearly everything",
+        ("MatthewsCorrelationLoss",),
+        "a class and its complement count alike",
     ),
     (
         "objects of a class touch, and are to be told apart",
