@@ -43,7 +43,7 @@ class NeighborAwareCalibrationLoss(PixelLoss):
         ValueError: for an even window.
 
     Source: Murugesan et al. 2023, "Trust your neighbours: penalty-based constraints for model
-    calibration", arXiv:2303.06268, equation 6; the squares: arXiv:2401.14487.
+    calibration", arXiv:2303.06268; the squares: arXiv:2401.14487.
 
     >>> import torch
     >>> loss = NeighborAwareCalibrationLoss(penalty_weight=1.0)

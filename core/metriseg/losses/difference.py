@@ -110,7 +110,7 @@ class NoiseRobustDiceLoss(DifferenceLoss):
         smooth: epsilon >= 0, or a pair: those of numerator and denominator of one minus the loss.
 
     Source: Wang et al. 2020, "A noise-robust framework for automatic segmentation of COVID-19
-    pneumonia lesions from CT images", doi:10.1109/TMI.2020.3000314, equation 6.
+    pneumonia lesions from CT images", doi:10.1109/TMI.2020.3000314.
 
     >>> import torch
     >>> loss = NoiseRobustDiceLoss(gamma=1.0, smooth=0.0, activation="identity")

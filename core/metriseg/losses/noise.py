@@ -38,7 +38,7 @@ class GeneralizedCrossEntropyLoss(PixelLoss):
         truncation: k in (0, 1), or None for the whole loss.
 
     Source: Zhang & Sabuncu 2018, "Generalized cross entropy loss for training deep neural networks
-    with noisy labels", arXiv:1805.07836, equations 6 and 9.
+    with noisy labels", arXiv:1805.07836.
 
     >>> import torch
     >>> loss = GeneralizedCrossEntropyLoss(q=0.5)
@@ -90,7 +90,7 @@ class SymmetricCrossEntropyLoss(PixelLoss):
         log_zero: A < 0. (The authors' code clamps t to 1e-4, which is A = -9.21.)
 
     Source: Wang et al. 2019, "Symmetric cross entropy for robust learning with noisy labels",
-    arXiv:1908.06112, equations 6 to 8.
+    arXiv:1908.06112.
 
     >>> import torch
     >>> loss = SymmetricCrossEntropyLoss(alpha=0.5, beta=1.0, log_zero=-4.0)

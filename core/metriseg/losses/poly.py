@@ -55,7 +55,7 @@ class PolyCrossEntropyLoss(_PolyLoss):
         epsilon: what is added to the first coefficient, which is 1; >= -1.
 
     Source: Leng et al. 2022, "PolyLoss: a polynomial expansion perspective of classification loss
-    functions", arXiv:2204.12511, equation 5.
+    functions", arXiv:2204.12511.
 
     >>> import torch
     >>> PolyCrossEntropyLoss(epsilon=2.0)(torch.zeros(1, 2, 3), torch.tensor([[0, 1, 1]]))
@@ -85,7 +85,7 @@ class PolyFocalLoss(_PolyLoss):
             what the positives of each class weigh, beside negatives of 1.
 
     Source: Leng et al. 2022, "PolyLoss: a polynomial expansion perspective of classification loss
-    functions", arXiv:2204.12511, section 5.2.
+    functions", arXiv:2204.12511.
 
     >>> import torch
     >>> loss = PolyFocalLoss(epsilon=2.0, gamma=1.0)
