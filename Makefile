@@ -9,7 +9,8 @@
 #                                  CASES=200000 for more, SEED=7 for those of that seed
 # make docs                        the documentation, into site/
 # make readme                      the README's table of losses, from the catalogue
-# make tables                      the tables of the frameworks' pages, asked of both sides
+# make tables                      the tables of the frameworks' pages, asked of both sides, and
+#                                  of what others call it
 # make reproductions               the tables of what was measured, from docs/reproductions
 # make lint | make clean
 #
@@ -76,6 +77,7 @@ readme: .venv/.torch
 	@PYTHONPATH=core $(BIN)/python docs/readme.py
 
 tables: .venv/.test .venv/.detectron2
+	@$(BIN)/python docs/peers.py
 	@$(BIN)/python docs/monai_tables.py
 	@$(BIN)/python docs/mmseg_tables.py 2>/dev/null
 ifneq ($(DETECTRON2_WHEEL),)

@@ -21,6 +21,7 @@ import torch
 
 import loss_pages
 import overview
+import peers
 import references
 import repository
 import snippets
@@ -203,11 +204,16 @@ def test_documented_names_exist() -> None:
 FRAMEWORK_LOSSES = {
     "monai": ("monai.losses", "metriseg_monai"),
     "mmsegmentation": ("mmseg.models.losses", "metriseg_mmseg"),
+    "peers": ("monai.losses", "metriseg_monai", "mmseg.models.losses", "metriseg_mmseg"),
 }
 
 
 def of_framework(page: str, name: str) -> bool:
     """Whether the framework of a page has such a loss, as far as anybody here can tell."""
+    if page == "peers":
+        named = (line for peer in peers.PEERS.values() for line in peers.table(peer).splitlines())
+        if any(f"`{name}" in line.partition(" | ")[0] for line in named):
+            return True
     modules = FRAMEWORK_LOSSES.get(page, ())
     if not all(importlib.util.find_spec(module.partition(".")[0]) for module in modules):
         return True
