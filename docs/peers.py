@@ -159,6 +159,12 @@ MONAI = Peer(
             "without an activation theirs takes Dice of the input and cross-entropy of scores",
             sample="probabilities",
         ),
+        Row(
+            'DiceCELoss(reduction="none")',
+            'DiceCELoss(reduction="none")',
+            "theirs refuses the word",
+            sample=None,
+        ),
         Row("DiceCELoss(label_smoothing=0.1)", "DiceCELoss(label_smoothing=0.1)"),
         Row(
             "DiceCELoss(weight=torch.tensor([0.5, 1.0, 1.5]))",
@@ -194,6 +200,7 @@ MONAI = Peer(
             "DiceFocalLoss(jaccard=True)",
             'CompoundLoss([JaccardLoss(smooth=5e-6), FocalLoss(activation="sigmoid")])',
         ),
+        Row("GeneralizedDiceLoss(smooth_nr=0.0, smooth_dr=0.0)", "GeneralizedDiceLoss(smooth=0.0)"),
         Row("GeneralizedDiceLoss()", "GeneralizedDiceLoss()", note="up to `smooth`"),
         Row(
             "GeneralizedDiceLoss(smooth_nr=0.1, smooth_dr=0.2)",
@@ -783,7 +790,7 @@ MMSEG = Peer(
         Row(
             "HuasdorffDisstanceLoss(class_weight=[0.5, 1.0, 1.5])",
             "HausdorffDistanceTransformLoss(class_weight=[0.5, 1.0, 1.5])",
-            "as above; its weights fail on a batch of two",
+            "theirs refuses weights of more classes than one",
             sample=None,
         ),
         Row(
@@ -801,15 +808,15 @@ MMSEG = Peer(
         Row(
             "KLDivLoss()",
             "CrossEntropyLoss()",
-            "distillation of features' scores, not exported; with soft labels cross-entropy has the same gradient",
+            "not exported; it hands torch's `kl_div` probabilities in place of their logarithms. Of soft labels cross-entropy has the gradient of the divergence",
             sample=None,
         ),
         Row("KLDivLoss(temperature=2.0)", "", "divide logits by it"),
     ),
     elsewhere={
-        "measures, doesn't train": ("Accuracy", "accuracy"),
+        "measure, don't train": ("Accuracy", "accuracy"),
         "compares depths": ("SiLogLoss",),
-        "builds losses": ("reduce_loss", "weight_reduce_loss", "weighted_loss"),
+        "build losses": ("reduce_loss", "weight_reduce_loss", "weighted_loss"),
     },
 )
 
@@ -938,7 +945,7 @@ TORCH = Peer(
         ),
     ),
     elsewhere={
-        "compares numbers, not classes": (
+        "compare numbers, not classes": (
             *(
                 "L1Loss",
                 "MSELoss",
@@ -948,7 +955,7 @@ TORCH = Peer(
                 "GaussianNLLLoss",
             ),
         ),
-        "compares pairs of embeddings, or ranks": (
+        "compare pairs of embeddings, or ranks": (
             *("HingeEmbeddingLoss", "CosineEmbeddingLoss", "MarginRankingLoss"),
         ),
         "hinges of class scores, seldom used for pixels: the Lovász hinge is that of masks": (
@@ -982,7 +989,7 @@ TORCHVISION = Peer(
         ),
     ),
     elsewhere={
-        "compares boxes": (
+        "compare boxes": (
             *("complete_box_iou_loss", "distance_box_iou_loss", "generalized_box_iou_loss"),
             *("fastrcnn_loss", "_box_loss"),
         ),
@@ -1023,7 +1030,8 @@ DETECTRON2 = Peer(
         Row(
             "DeepLabV3Head()",
             "TopKLoss(percent=20.0, ignore_index=255)",
-            note="of `LOSS_TYPE: hard_pixel_mining`, its default; of `cross_entropy` as `SemSegFPNHead`",
+            "the share is of the pixels that count; theirs is of all",
+            note="of `LOSS_TYPE: hard_pixel_mining`, its default; with `cross_entropy` as `SemSegFPNHead`",
             sample=None,
         ),
         Row(
@@ -1053,7 +1061,7 @@ DETECTRON2 = Peer(
         ),
     ),
     elsewhere={
-        "compares boxes": (
+        "compare boxes": (
             *(
                 "diou_loss",
                 "ciou_loss",
@@ -1064,13 +1072,13 @@ DETECTRON2 = Peer(
             *("box_reg_loss", "RPN"),
         ),
         "compares keypoints": ("keypoint_rcnn_loss",),
-        "judges and compares boxes": (
+        "judge and compare boxes": (
             *("FastRCNNOutputLayers", "RetinaNet", "FCOS", "sigmoid_cross_entropy_loss"),
         ),
         "offsets and heat maps of Panoptic-DeepLab's instances, beside its `DeepLabCE`": (
             *("center_losses", "offset_losses"),
         ),
-        "serves others": (
+        "serve others": (
             *("empty_input_loss_func_wrapper", "wrapped_loss_func", "_parse_losses"),
             *("get_fed_loss_cls_weights", "get_fed_loss_classes"),
         ),
@@ -1242,6 +1250,15 @@ NNUNET = Peer(
             "CrossEntropyLoss()",
             note="torch's, see above: the same words",
         ),
+        Row(
+            "RobustCrossEntropyLoss(weight=torch.tensor([0.5, 1.0, 1.5]), ignore_index=255, label_smoothing=0.1)",
+            'CrossEntropyLoss(class_weight=[0.5, 1.0, 1.5], normalize="weights", ignore_index=255, label_smoothing=0.1)',
+            sample="ignored",
+        ),
+        Row(
+            'RobustCrossEntropyLoss(reduction="sum", size_average=None, reduce=None)',
+            'CrossEntropyLoss(reduction="sum")',
+        ),
         Row("TopKLoss()", "TopKLoss()"),
         Row("TopKLoss(k=20)", "TopKLoss(percent=20.0)"),
         Row(
@@ -1319,6 +1336,11 @@ KORNIA = Peer(
             "ours is the mean over classes",
         ),
         Row('FocalLoss(alpha=None, reduction="sum")', 'FocalLoss(reduction="sum")'),
+        Row(
+            'FocalLoss(alpha=None, reduction="none")',
+            'FocalLoss(reduction="none")',
+            "theirs has a number a class and pixel, whose sum over classes is ours",
+        ),
         Row('FocalLoss(alpha=None, reduction="mean")', "FocalLoss()", _PIXEL_MEAN),
         Row(
             'FocalLoss(alpha=0.25, gamma=1.0, reduction="sum")',
@@ -1417,6 +1439,15 @@ ODYSSEY = Peer(
     said={},
     rows=(
         Row("CrossentropyND()", "CrossEntropyLoss()", note="torch's, with its words"),
+        Row(
+            "CrossentropyND(weight=torch.tensor([0.5, 1.0, 1.5]), ignore_index=255, label_smoothing=0.1)",
+            'CrossEntropyLoss(class_weight=[0.5, 1.0, 1.5], normalize="weights", ignore_index=255, label_smoothing=0.1)',
+            sample="ignored",
+        ),
+        Row(
+            'CrossentropyND(reduction="sum", size_average=None, reduce=None)',
+            'CrossEntropyLoss(reduction="sum")',
+        ),
         Row("TopKLoss()", "TopKLoss()"),
         Row("TopKLoss(k=20)", "TopKLoss(percent=20.0)"),
         Row(

@@ -78,3 +78,8 @@ def test_every_loss_and_option_has_a_row(library: str) -> None:
 def test_values_are_equal_or_differ_for_a_reason(library: str, row: peers.Row) -> None:
     pytest.importorskip(LIBRARIES[library], reason=f"{library} is not installed")
     peer_samples.check(library, row)
+
+
+def test_what_every_loss_has_in_common() -> None:
+    pytest.importorskip("segmentation_models_pytorch", reason="it is not installed")
+    peer_samples.check_shared("segmentation_models_pytorch", least=8)

@@ -21,3 +21,8 @@ def test_every_loss_and_option_has_a_row(library):
 def test_values_are_equal_or_differ_for_a_reason(library, row):
     pytest.importorskip(library, reason=f"{library} is not installed")
     peer_samples.check(library, row)
+
+
+def test_what_every_loss_of_monai_has_in_common():
+    pytest.importorskip("monai", reason="monai is not installed")
+    peer_samples.check_shared("monai", least=50)
