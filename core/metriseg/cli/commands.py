@@ -9,11 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-import numpy as np
 import typer
 
 import metriseg
-from metriseg.arrays import integer_array, signed
+from metriseg.arrays import integer_array, is_among
 from metriseg.cli.comparison import Comparison, Family, Misused, families
 from metriseg.cli.printing import print_json, print_table
 from metriseg.components import connected_components
@@ -274,8 +273,8 @@ def _names(a: str, b: str, weights: str | None) -> dict[str, str]:
 
 def _components(labels: Any, ignore: Sequence[int]) -> Any:
     """Each label's connected components; what is ignored is in none, and no label of its own."""
-    array = signed("labels", integer_array("labels", labels))
-    return connected_components(array, valid=~np.isin(array, ignored_labels(ignore).x))
+    array = integer_array("labels", labels)
+    return connected_components(array, valid=~is_among(array, ignored_labels(ignore).x))
 
 
 def _check_figure(path: str) -> None:

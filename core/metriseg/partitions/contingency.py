@@ -14,8 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metriseg.arrays import Labels
 from metriseg.partitions.counting import Ignore, counted_cells, given_cells, ignored_labels
-from metriseg.partitions.grouping import Cells, CellSum, added_up, group
+from metriseg.partitions.grouping import (
+    Cells,
+    CellSum,
+    added_up,
+    group,
+    of_labels_in_one_form,
+    selected,
+)
 from metriseg.partitions.renaming import renamed
 from metriseg.partitions.stack import TableStack
 from metriseg.partitions.table import Measured, Signatures, Table, sum_by
@@ -159,12 +167,12 @@ class ContingencyTable(Measured):
         return self.cells.values
 
     @property
-    def x_labels(self) -> NDArray[np.int64]:
-        """``(m,)``: the labels of x, ascending."""
+    def x_labels(self) -> Labels:
+        """``(m,)``: the labels of x, ascending: int64, or uint64 with one above 2^63 - 1."""
         return self._index("x")[0]
 
     @property
-    def y_labels(self) -> NDArray[np.int64]:
+    def y_labels(self) -> Labels:
         """``(n,)``: the labels of y, ascending."""
         return self._index("y")[0]
 
@@ -178,11 +186,11 @@ class ContingencyTable(Measured):
         """``(cells,)``: the region of y that a cell belongs to."""
         return self._index("y")[1]
 
-    def _index(self, side: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _index(self, side: str) -> tuple[Labels, NDArray[np.int64]]:
         if side not in self._derived:
             labels, index = np.unique(getattr(self.cells, side), return_inverse=True)
             self._derived[side] = (labels, index.reshape(-1))
-        found: tuple[NDArray[np.int64], NDArray[np.int64]] = self._derived[side]
+        found: tuple[Labels, NDArray[np.int64]] = self._derived[side]
         return found
 
     @property
@@ -250,9 +258,9 @@ class ContingencyTable(Measured):
         columns = cells.values.reshape(len(cells.x), -1)
         if not 0 <= index < columns.shape[1]:
             raise ValueError(f"index must be in 0 … {columns.shape[1] - 1}, got {index!r}")
-        kept = columns[:, index] > 0
-        features = None if cells.features is None or index > 0 else cells.features[kept]
-        return self._of(Cells(cells.x[kept], cells.y[kept], columns[kept, index], features))
+        features = None if index > 0 else cells.features
+        one = Cells(cells.x, cells.y, columns[:, index], features)
+        return self._of(of_labels_in_one_form(selected(one, one.values > 0)))
 
     @property
     def T(self) -> ContingencyTable:
@@ -280,7 +288,7 @@ class ContingencyTable(Measured):
             A table of the same measures and features, and of the same total.
 
         Raises:
-            ValueError: for names that are no integers, negative or above 2^63 - 1, and arrays
+            ValueError: for names that are no integers, negative or above 2^64 - 1, and arrays
                 that lack a label of the table.
 
         >>> table = contingency_table([0, 1, 2, 2], [3, 3, 4, 5])
@@ -470,7 +478,7 @@ def contingency_table(
     Args:
         x: integer label map of any dimension and shape: NumPy array or anything ``np.asarray``
             takes, torch tensor on the CPU or an accelerator, Dask or Zarr array (extra
-            ``scale``). Labels are arbitrary numbers from 0 to 2^63 - 1.
+            ``scale``). Labels are arbitrary numbers from 0 to 2^64 - 1.
         y: label map of the same shape; of another kind or other chunks if need be.
         weight: the measure of each pixel (area, volume, probability mass, any density): finite,
             not negative, of x's shape; or ``(R, *S)`` for R measures in one table, such as the
@@ -486,8 +494,8 @@ def contingency_table(
         The table; empty when every pixel is ignored or of weight 0.
 
     Raises:
-        ValueError: for different shapes, empty maps, labels that are no integers, negative or
-            above 2^63 - 1, weights that are negative or not finite, features that are not finite,
+        ValueError: for different shapes, empty maps, labels that are no integers or
+            negative, weights that are negative or not finite, features that are not finite,
             Dask arrays of unknown chunk sizes.
         ImportError: when a bar is asked for and rich is missing.
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metriseg import arguments
-from metriseg.arrays import integer_array, signed
+from metriseg.arrays import Labels, as_labels, integer_array, is_among
 from metriseg.components import connected_components
 from metriseg.partitions.contingency import contingency_table
 from metriseg.partitions.objects import object_names
@@ -96,11 +96,8 @@ class PartitionScores:
             raise ValueError(
                 f"prediction must have the shape of truth, {truth.shape}, got {prediction.shape}"
             )
-        valid = (
-            np.ones(truth.shape, np.bool_)
-            if self.ignore_index is None
-            else truth != self.ignore_index
-        )
+        left_out = () if self.ignore_index is None else (self.ignore_index,)
+        valid = ~is_among(truth, left_out)
         if not valid.any():
             return dict.fromkeys(self.names, math.nan)
         pair = {"truth": truth, "prediction": prediction}
@@ -118,9 +115,7 @@ class PartitionScores:
     def _of_objects(self) -> tuple[str, ...]:
         return tuple(name for name in self.names if SCORES[name].needs == "objects")
 
-    def _regions(
-        self, name: str, labels: NDArray[Any], valid: NDArray[np.bool_]
-    ) -> NDArray[np.int64]:
+    def _regions(self, name: str, labels: NDArray[Any], valid: NDArray[np.bool_]) -> Labels:
         """The numbers of the segments of the valid pixels, in one row."""
         lowest = int(labels[valid].min())
         if lowest < 0:
@@ -128,7 +123,7 @@ class PartitionScores:
                 f"{name} must hold labels that are not negative (or ignored), got {lowest}"
             )
         if self.segments == "labels":
-            return signed(name, labels[valid])
+            return as_labels(labels[valid])
         return connected_components(labels, connectivity=self.connectivity, valid=valid)[valid]
 
 

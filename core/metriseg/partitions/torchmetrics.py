@@ -8,6 +8,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
+from metriseg.arrays import LARGEST
 from metriseg.partitions.scores import DEFAULT_SCORES, SCORES, PartitionScores, Segments
 
 try:
@@ -102,6 +103,8 @@ class PartitionMetric(Metric):
 
 
 def _as_numbers(scores: PartitionScores) -> Tensor:
-    ignored = scores.ignore_index
     kind = get_args(Segments).index(scores.segments)
+    ignored = scores.ignore_index
+    if ignored is not None and ignored > LARGEST:
+        return torch.tensor([kind, scores.connectivity, 2, ignored - LARGEST - 1])
     return torch.tensor([kind, scores.connectivity, int(ignored is not None), ignored or 0])

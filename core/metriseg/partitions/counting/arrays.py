@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metriseg.arrays import host, signed
+from metriseg.arrays import as_labels, host
 from metriseg.partitions.counting.blocks import Region, block_shape, regions
 from metriseg.partitions.counting.ignored import IgnoredLabels, without_ignored
 from metriseg.partitions.counting.planes import check_features, check_measure, check_planes
@@ -54,7 +54,7 @@ def cells_of_arrays(
                 seen = seen * mass[0]
             sums = np.ascontiguousarray(np.add.reduceat(seen, heads, axis=1).T)
         cells = without_ignored(
-            Cells(signed("x", xs[heads]), signed("y", ys[heads]), values, sums), ignored
+            Cells(as_labels(xs[heads]), as_labels(ys[heads]), values, sums), ignored
         )
         not_negative("x", cells.x)
         not_negative("y", cells.y)
