@@ -88,6 +88,7 @@ def save_partition_comparison(
     image: Any = None,
     names: tuple[str, str] = ("x", "y"),
     table: ContingencyTable | None = None,
+    mask: Any = None,
 ) -> Path:
     r"""Write a picture of two partitions in matching colours, and of where they disagree.
 
@@ -106,6 +107,7 @@ def save_partition_comparison(
         image: ``(*S)`` grey or ``(*S, 3)`` colours, to be shown beside them.
         names: what stands above x and y.
         table: of x and y, where it is at hand or leaves labels out; None counts all pixels.
+        mask: ``(*S)`` bool, the pixels that count; the others are grey. None counts all.
 
     Raises:
         ImportError: without matplotlib (``pip install 'metriseg[viz]'``).
@@ -113,12 +115,14 @@ def save_partition_comparison(
             another shape, an unknown format.
     """
     path = checked_path(path)
-    counted = contingency_table(x, y) if table is None else table
+    counted = contingency_table(x, y, mask=mask) if table is None else table
     shape = tuple(np.shape(x))
     if image is not None and np.shape(image) not in (shape, (*shape, 3)):
         raise ValueError(f"image must have shape {shape} or {(*shape, 3)}, got {np.shape(image)}")
     ours, theirs = as_labels(_plane(x, len(shape))), as_labels(_plane(y, len(shape)))
     left_out = cells_of_pixels(counted, ours, theirs) < 0
+    if mask is not None:
+        left_out |= ~_plane(mask, len(shape))
     colors = matching_colors(ours, theirs, left_out)
     added = np.where(left_out, np.nan, disagreement_map(counted, ours, theirs))
 

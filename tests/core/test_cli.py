@@ -514,3 +514,39 @@ def test_an_unknown_experiment() -> None:
     result = CliRunner().invoke(app, ["reproduce", "bsds50"])
     assert result.exit_code == 2
     assert "did you mean bsds500?" in result.stderr
+
+
+def test_labels_of_one_map_and_a_mask(files: tuple[str, str], tmp_path: Path) -> None:
+    """As the library counts; with components they are walls, of a mask in both maps."""
+    counted = RANDOM.random(X.shape) < 0.8
+    np.save("mask.npy", counted)
+    Image.fromarray(counted.astype(np.uint8) * 255).save("mask.png")
+    rand = "adjusted_rand_index"
+    for mask in ("mask.npy", "mask.png"):
+        table = contingency_table(X, Y, mask=counted, ignore={"x": [1, 2], "y": [1, 3]})
+        found = of_json(
+            *files, "--mask", mask, "--ignore=1", "--ignore-a=2", "--ignore-b=3", "--metric", rand
+        )
+        assert found["pixels"] == table.total
+        assert found["metrics"][0]["value"] == MEASURES[rand](table)
+    found = of_json(*files, "--mask", "mask.npy", "--ignore-a=2", "--components", "--metric", rand)
+    parts = [
+        connected_components(X, valid=counted & (X != 2)),
+        connected_components(Y, valid=counted),
+    ]
+    table = contingency_table(*parts, ignore=-1)
+    assert found["metrics"][0]["value"] == MEASURES[rand](table)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--mask", "none.npy"], "--mask must be a file that exists"),
+        (["--mask", "flat.npy"], "--mask must have the shape of A, (24, 32), got (768,)"),
+        (["--ignore-a", str(2**64)], "--ignore-a must hold labels within int64 or uint64"),
+        (["--ignore-b", str(2**64)], "--ignore-b must hold labels within int64 or uint64"),
+    ],
+)
+def test_masks_that_are_refused(files: tuple[str, str], options: list[str], words: str) -> None:
+    np.save("flat.npy", X.ravel())
+    assert words in run("compare", *files, *options, code=1)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
+import numpy as np
 import typer
 
 import metriseg
@@ -162,6 +163,18 @@ def compare(
         list[int] | None,
         typer.Option(metavar="LABEL", help="Leave out its pixels, in A or B; may be repeated."),
     ] = None,
+    ignore_a: Annotated[
+        list[int] | None,
+        typer.Option(metavar="LABEL", help="Leave out its pixels in A alone; may be repeated."),
+    ] = None,
+    ignore_b: Annotated[
+        list[int] | None,
+        typer.Option(metavar="LABEL", help="Leave out its pixels in B alone; may be repeated."),
+    ] = None,
+    mask: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Compare only where this map of their shape isn't 0."),
+    ] = None,
     components: Annotated[
         bool, typer.Option("--components", help="Compare connected components, not labels.")
     ] = False,
@@ -194,22 +207,25 @@ def compare(
                 f"--weights must be an image of shape {x.shape} or {(*x.shape, 3)}, got"
                 f" {image.shape}"
             )
-        check_one_space({"A": a, "B": b, **({} if weights is None else {"--weights": weights})})
-        left_out = ignore or []
+        counted = None if mask is None else _mask(mask, x.shape)
+        others = {"--weights": weights, "--mask": mask}
+        named = {option: path for option, path in others.items() if path is not None}
+        check_one_space({"A": a, "B": b, **named})
+        left_out = _left_out(ignore, ignore_a, ignore_b)
         names: tuple[Any, Any] = (None, None)
         if components:
             classes = x, y
-            with said_as(labels=f"A {a}", ignore="--ignore"):
-                x = _components(x, left_out)
-            with said_as(labels=f"B {b}", ignore="--ignore"):
-                y = _components(y, left_out)
-            left_out = [_LEFT_OUT]
+            with said_as(labels=f"A {a}"):
+                x = _components(x, left_out["x"], counted)
+            with said_as(labels=f"B {b}"):
+                y = _components(y, left_out["y"], counted)
+            left_out = {"x": [_LEFT_OUT], "y": [_LEFT_OUT]}
             names = (
                 object_names(x, integer_array("A", classes[0])),
                 object_names(y, integer_array("B", classes[1])),
             )
         with said_as(**_names(a, b, weights)):
-            comparison = Comparison(x, y, image, left_out, names)
+            comparison = Comparison(x, y, image, left_out, counted, names)
             rows = [comparison.row(measure) for measure in measures]
             rows += [
                 comparison.weighted_row(name, one)
@@ -267,14 +283,34 @@ def _known(option: str, name: str, known: Collection[str]) -> str:
 def _names(a: str, b: str, weights: str | None) -> dict[str, str]:
     """By the names of the library's arguments, what was typed for them."""
     image = f"--weights {weights}"
-    maps = {"x": f"A {a}", "y": f"B {b}", "table": "the comparison", "ignore": "--ignore"}
+    maps = {"x": f"A {a}", "y": f"B {b}", "table": "the comparison"}
     return maps | dict.fromkeys(("image", "weight", "features", "value_range"), image)
 
 
-def _components(labels: Any, ignore: Sequence[int]) -> Any:
+def _left_out(
+    both: list[int] | None, a: list[int] | None, b: list[int] | None
+) -> dict[str, list[int]]:
+    """The labels to leave out of each map, checked."""
+    for option, labels in (("--ignore", both), ("--ignore-a", a), ("--ignore-b", b)):
+        with said_as(ignore=option):
+            ignored_labels(labels)
+    return {"x": [*(both or []), *(a or [])], "y": [*(both or []), *(b or [])]}
+
+
+def _mask(path: str, shape: tuple[int, ...]) -> Any:
+    """The pixels that count."""
+    with said_as(path="--mask"):
+        values = np.asarray(read_label_map(path))
+    if values.shape != shape:
+        raise ValueError(f"--mask must have the shape of A, {shape}, got {values.shape}")
+    return values != 0
+
+
+def _components(labels: Any, ignore: Sequence[int], mask: Any) -> Any:
     """Each label's connected components; what is ignored is in none, and no label of its own."""
     array = integer_array("labels", labels)
-    return connected_components(array, valid=~is_among(array, ignored_labels(ignore).x))
+    valid = ~is_among(array, ignore)
+    return connected_components(array, valid=valid if mask is None else valid & mask)
 
 
 def _check_figure(path: str) -> None:
@@ -296,6 +332,7 @@ def _draw(path: str, comparison: Comparison, names: tuple[str, str]) -> None:
             image=comparison.image,
             names=(Path(names[0]).name, Path(names[1]).name),
             table=comparison.table,
+            mask=comparison.mask,
         )
     except OSError as error:
         raise ValueError(f"--figure {path} can't be written: {error}") from error

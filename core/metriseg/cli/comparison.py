@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from metriseg import partitions
 from metriseg.partitions import ContingencyTable, Measure, contingency_table
+from metriseg.partitions.counting import Ignore
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,8 @@ class Comparison:
         x: label map.
         y: label map of the same shape.
         image: of that shape, or with three colours; or None.
-        ignore: labels to leave out.
+        ignore: labels to leave out, of x and of y.
+        mask: the pixels that count; None counts all.
         names: new names of the labels of x and y, for what is of objects, where 0 is the
             background; None where the labels are so already.
     """
@@ -101,10 +103,12 @@ class Comparison:
         x: Any,
         y: Any,
         image: Any,
-        ignore: Sequence[int],
+        ignore: Ignore,
+        mask: Any = None,
         names: tuple[Any, Any] = (None, None),
     ) -> None:
         self.x, self.y, self.image, self.ignore, self.names = x, y, image, ignore, names
+        self.mask = mask
         self.table = self._count()
 
     @property
@@ -164,7 +168,7 @@ class Comparison:
 
     def _count(self, weight: Any = None, features: Any = None) -> ContingencyTable:
         return contingency_table(
-            self.x, self.y, weight=weight, features=features, ignore=self.ignore or None
+            self.x, self.y, weight=weight, features=features, mask=self.mask, ignore=self.ignore
         )
 
 

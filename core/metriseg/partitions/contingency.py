@@ -85,13 +85,14 @@ class ContingencyTable(Measured):
         *,
         weight: Any = None,
         features: Any = None,
+        mask: Any = None,
         ignore: Ignore = None,
         progress: bool = False,
     ) -> ContingencyTable:
         """Add the pixels of two label maps, in place; arguments as in :func:`contingency_table`."""
         ignored = ignored_labels(ignore)
         # apart at first, so that bad input leaves this table as it was
-        part = added_up(counted_cells(x, y, weight, features, ignored, progress))
+        part = added_up(counted_cells(x, y, weight, features, mask, ignored, progress))
         if part is not None:
             self._add(part)
         return self
@@ -461,6 +462,7 @@ def contingency_table(
     *,
     weight: Any = None,
     features: Any = None,
+    mask: Any = None,
     ignore: Ignore = None,
     progress: bool = False,
 ) -> ContingencyTable:
@@ -485,8 +487,13 @@ def contingency_table(
             bins of :func:`~metriseg.partitions.intensity_bins`. None counts pixels.
         features: ``(F, *S)`` finite numbers, of which each region's mean is kept beside the
             table, weighted by the (first) measure: see ``x_features``.
+        mask: bool, of x's shape: the pixels that count, such as
+            :func:`~metriseg.partitions.boundary_mask` gives. What the others hold is not looked
+            at. None counts all.
         ignore: a label, or several: pixels that have it in *either* map are left out. A mapping
-            such as ``{"x": 0}`` names the side. An ignored label may be negative.
+            names the sides: ``{"x": 0}`` leaves out what has the label 0 in x, whatever y says
+            there; ``{"x": 0, "y": [0, 255]}`` has labels of its own for each. An ignored label may
+            be negative.
         progress: whether to show a bar on standard error: by rich (extra ``scale``), and by Dask
             itself for Dask arrays. What an accelerator counts has none: it takes too short.
 
@@ -495,8 +502,8 @@ def contingency_table(
 
     Raises:
         ValueError: for different shapes, empty maps, labels that are no integers or
-            negative, weights that are negative or not finite, features that are not finite,
-            Dask arrays of unknown chunk sizes.
+            negative, weights that are negative or not finite, features that are not finite, a mask
+            of another type or shape, Dask arrays of unknown chunk sizes.
         ImportError: when a bar is asked for and rich is missing.
 
     >>> table = contingency_table([[0, 0], [1, 255]], [[5, 6], [6, 6]], ignore={"x": 255})
@@ -505,5 +512,5 @@ def contingency_table(
            [0, 1]])
     """
     return ContingencyTable().update(
-        x, y, weight=weight, features=features, ignore=ignore, progress=progress
+        x, y, weight=weight, features=features, mask=mask, ignore=ignore, progress=progress
     )

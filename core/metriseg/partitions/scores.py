@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metriseg import arguments
-from metriseg.arrays import Labels, as_labels, integer_array, is_among
+from metriseg.arrays import Labels, as_labels, host, integer_array, is_among
 from metriseg.components import connected_components
 from metriseg.partitions.contingency import contingency_table
+from metriseg.partitions.counting.planes import check_mask
 from metriseg.partitions.objects import object_names
 from metriseg.partitions.registry import MEASURES, Measure
 
@@ -90,7 +91,7 @@ class PartitionScores:
         """The keys of the result, in its order."""
         return tuple(self.metrics)
 
-    def __call__(self, truth: Any, prediction: Any) -> dict[str, float]:
+    def __call__(self, truth: Any, prediction: Any, mask: Any = None) -> dict[str, float]:
         truth, prediction = _label_map("truth", truth), _label_map("prediction", prediction)
         if truth.shape != prediction.shape:
             raise ValueError(
@@ -98,6 +99,10 @@ class PartitionScores:
             )
         left_out = () if self.ignore_index is None else (self.ignore_index,)
         valid = ~is_among(truth, left_out)
+        if mask is not None:
+            counted = host("mask", mask)
+            check_mask(counted.dtype, counted.shape, truth.shape, like="truth")
+            valid &= counted
         if not valid.any():
             return dict.fromkeys(self.names, math.nan)
         pair = {"truth": truth, "prediction": prediction}
@@ -135,6 +140,7 @@ def partition_scores(
     segments: Segments = "components",
     connectivity: int = 1,
     ignore_index: int | None = None,
+    mask: Any = None,
 ) -> dict[str, float]:
     r"""Distances and scores of the partitions that two label maps of an image describe.
 
@@ -160,6 +166,9 @@ def partition_scores(
             them, in neither map, so a prediction that is right on all other pixels is perfect.
             None leaves out nothing. With "labels" and the background's label the background of
             the truth is left out, as is the custom for the adapted Rand error.
+        mask: bool, of the maps' shape: the pixels that count, such as
+            :func:`~metriseg.partitions.boundary_mask` gives; the others are left out in the same
+            way. None counts all.
 
     Returns:
         A number for every name, all NaN where no pixel is left to compare.
@@ -178,7 +187,7 @@ def partition_scores(
      'adapted_rand_error': 0.368, 'normalized_partition_distance': 0.286}
     """
     score = PartitionScores(metrics, segments, connectivity, ignore_index)
-    return score(truth, prediction)
+    return score(truth, prediction, mask)
 
 
 def mean_scores(

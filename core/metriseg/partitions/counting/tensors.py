@@ -12,7 +12,12 @@ from torch import Tensor
 
 from metriseg.arrays import Labels, as_labels, host, integer_array
 from metriseg.partitions.counting.ignored import IgnoredLabels, without_ignored
-from metriseg.partitions.counting.planes import check_features, check_measure, check_planes
+from metriseg.partitions.counting.planes import (
+    check_features,
+    check_mask,
+    check_measure,
+    check_planes,
+)
 from metriseg.partitions.grouping import Cells, group
 from metriseg.partitions.label_maps import not_negative, same_shape
 
@@ -21,7 +26,7 @@ BLOCK = 1 << 27
 
 
 def cells_of_tensors(
-    x: Tensor, y: Any, weight: Any, features: Any, ignored: IgnoredLabels
+    x: Tensor, y: Any, weight: Any, features: Any, ignored: IgnoredLabels, mask: Any = None
 ) -> Iterator[Cells]:
     """Entries of two label maps on an accelerator, counted there; only the entries leave it."""
     x, x_is_large = _label_tensor("x", x, x)
@@ -31,12 +36,16 @@ def cells_of_tensors(
     weight = None if weight is None else _tensor_planes("weight", weight, x)
     features = None if features is None else _tensor_planes("features", features, x)
     single = weight is not None and weight.ndim == len(shape)
+    counted = None if mask is None else _tensor_mask(mask, x)
     x, y = x.reshape(-1), y.reshape(-1)
     weights = None if weight is None else weight.reshape(-1, x.numel())
     described = None if features is None else features.reshape(-1, x.numel())
     for start in range(0, x.numel(), BLOCK):
         block = slice(start, start + BLOCK)
-        xs, ys = x[block], y[block]
+        kept: Any = slice(None) if counted is None else counted[block]
+        xs, ys = x[block][kept], y[block][kept]
+        if not len(xs):
+            continue
         change = torch.ones(len(xs), dtype=torch.bool, device=xs.device)
         torch.ne(xs[1:], xs[:-1], out=change[1:])
         change[1:] |= ys[1:] != ys[:-1]
@@ -45,11 +54,11 @@ def cells_of_tensors(
         x_heads, y_heads = xs[heads].long(), ys[heads].long()
         parts = []
         if weights is not None:
-            mass = weights[:, block].double()
+            mass = weights[:, block][:, kept].double()
             check_measure("weight", bool(((mass >= 0) & mass.isfinite()).all()))
             parts += list(mass)
         if described is not None:
-            seen = described[:, block].double()
+            seen = described[:, block][:, kept].double()
             check_features(bool(seen.isfinite().all()))
             parts += list(seen if weights is None else seen * mass[0])
         sums = [torch.segment_reduce(part, "sum", lengths=lengths) for part in parts]
@@ -111,6 +120,13 @@ def _label_tensor(name: str, labels: Any, like: Tensor) -> tuple[Tensor, bool]:
     is_large = tensor.dtype is torch.uint64
     # few operators take uint64: to tell equal ones bits are enough
     return (tensor.view(torch.int64) if is_large else tensor).to(like.device), is_large
+
+
+def _tensor_mask(mask: Any, x: Tensor) -> Tensor:
+    """``(pixels,)``."""
+    tensor = torch.as_tensor(mask if isinstance(mask, Tensor) else host("mask", mask))
+    check_mask(tensor.dtype, tuple(tensor.shape), tuple(x.shape))
+    return tensor.to(x.device).reshape(-1)
 
 
 def _tensor_planes(name: str, values: Any, x: Tensor) -> Tensor:
