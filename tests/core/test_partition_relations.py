@@ -41,6 +41,8 @@ DEGREES = {
     "split": 0,
     "merge": 0,
     "larsen_aone_dissimilarity": 0,
+    "normalized_information_distance": 0,
+    "normalized_mutual_information": 0,
 }
 WEIGHTS = {
     UnitWeight(): 2,

@@ -6,6 +6,7 @@ from metriseg.partitions.contingency import *
 from metriseg.partitions.disagreement import *
 from metriseg.partitions.distances import *
 from metriseg.partitions.images import *
+from metriseg.partitions.information import *
 from metriseg.partitions.masks import *
 from metriseg.partitions.objects import *
 from metriseg.partitions.registry import *

@@ -55,7 +55,7 @@ def group(cells: Cells) -> Cells:
         features = np.add.reduceat(cells.features[order], starts, axis=0)
     heads = order[starts]
     grouped = Cells(cells.x[heads], cells.y[heads], values, features)
-    present: NDArray[np.bool_] = (values.reshape(len(values), -1) > 0).any(1)
+    present: Any = (values.reshape(len(values), -1) > 0).any(1)
     if present.all():
         return of_labels_in_one_form(grouped)
     return of_labels_in_one_form(selected(grouped, present))

@@ -142,7 +142,7 @@ def _blocks(values: Any, chunks: tuple[tuple[int, ...], ...]) -> Iterator[Any]:
 
 
 def _cells_of_chunk(
-    x: Any, y: Any, weight: Any, features: Any, mask: Any, ignored: IgnoredLabels
+    x: Any, y: Any, weight: Any, features: Any, mask: Any, *, ignored: IgnoredLabels
 ) -> Cells | None:
     if not x.size:
         return None
