@@ -14,5 +14,6 @@ from metriseg.partitions.scores import *
 from metriseg.partitions.search import *
 from metriseg.partitions.sketch import *
 from metriseg.partitions.stack import *
+from metriseg.partitions.sweep import *
 from metriseg.partitions.transport import *
 from metriseg.partitions.weights import *

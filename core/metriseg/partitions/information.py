@@ -236,7 +236,7 @@ def _expected(table: Table) -> float:
         for group in _alike(counts):
             pairs = chosen[group]
             here = (part[pairs, None] for part in (a, b, low, high, steps))
-            information = _mean_information(*here, total, probabilities)
+            information = _mean_information(*here, total=total, probabilities=probabilities)
             expected += float(occurrences[pairs] @ information)
     return expected
 
@@ -258,6 +258,7 @@ def _mean_information(
     low: Int,
     high: Int,
     step: Int,
+    *,
     total: float,
     probabilities: Callable[[Float, Int, Int, float], Float],
 ) -> Float:
