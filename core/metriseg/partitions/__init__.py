@@ -12,6 +12,7 @@ from metriseg.partitions.objects import *
 from metriseg.partitions.registry import *
 from metriseg.partitions.scores import *
 from metriseg.partitions.search import *
+from metriseg.partitions.skeletons import *
 from metriseg.partitions.sketch import *
 from metriseg.partitions.stack import *
 from metriseg.partitions.sweep import *
