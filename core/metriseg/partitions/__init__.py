@@ -1,6 +1,7 @@
 """Comparing partitions: contingency tables, the metrics made of them, and search by them."""
 
 from metriseg.partitions.axioms import *
+from metriseg.partitions.component_scores import *
 from metriseg.partitions.conditions import *
 from metriseg.partitions.contingency import *
 from metriseg.partitions.disagreement import *
@@ -15,6 +16,6 @@ from metriseg.partitions.search import *
 from metriseg.partitions.skeletons import *
 from metriseg.partitions.sketch import *
 from metriseg.partitions.stack import *
-from metriseg.partitions.sweep import *
+from metriseg.partitions.sweeps import *
 from metriseg.partitions.transport import *
 from metriseg.partitions.weights import *

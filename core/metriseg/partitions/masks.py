@@ -54,7 +54,7 @@ def boundary_mask(
     """
     array = label_array("labels", labels)
     reach = arguments.number("width", width, low=0.0)
-    steps = _spacing(spacing, array.ndim)
+    steps = checked_spacing(spacing, array.ndim)
     if axis is None:
         return _far_from_boundaries(array, reach, steps)
     if isinstance(axis, bool) or not isinstance(axis, (int, np.integer)):
@@ -88,7 +88,8 @@ def _far_from_boundaries(
     return far
 
 
-def _spacing(given: Sequence[float] | None, dimensions: int) -> list[float]:
+def checked_spacing(given: Sequence[float] | None, dimensions: int) -> list[float]:
+    """The size of a pixel along every axis."""
     if given is None:
         return [1.0] * dimensions
     if isinstance(given, str) or not hasattr(given, "__len__") or len(given) != dimensions:

@@ -126,7 +126,7 @@ def expected_run_length(
     is_void, is_split = is_void & ~is_merged, is_split & ~is_void & ~is_merged
     right = ~(is_merged | is_void | is_split)
 
-    whole = np.bincount(owner[tail], miles, len(names))
+    whole: Float = np.bincount(owner[tail], miles, len(names)).astype(np.float64)
     total = float(miles.sum())
     pairs = np.stack([owner[tail], segment[tail]])[:, right]
     run_of, run = np.unique(pairs, axis=1, return_inverse=True)
