@@ -550,3 +550,13 @@ def test_labels_of_one_map_and_a_mask(files: tuple[str, str], tmp_path: Path) ->
 def test_masks_that_are_refused(files: tuple[str, str], options: list[str], words: str) -> None:
     np.save("flat.npy", X.ravel())
     assert words in run("compare", *files, *options, code=1)
+
+
+def test_information_in_bits(files: tuple[str, str]) -> None:
+    nats, bits = (of_json(*files, *option)["metrics"] for option in ([], ["--bits"]))
+    for one, other in zip(nats, bits, strict=True):
+        is_information = one["unit"] == "nats"
+        assert other["unit"] == ("bits" if is_information else one["unit"])
+        factor = np.log2(np.e) if is_information else 1
+        assert other["value"] == pytest.approx(one["value"] * factor, rel=1e-14)
+        assert other["normalized"] == one["normalized"]

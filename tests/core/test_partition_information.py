@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from metriseg.partitions import (
+    SCORES,
     ContingencyTable,
     adapted_rand_error,
     adjusted_mutual_information,
@@ -18,6 +19,7 @@ from metriseg.partitions import (
     mutual_information,
     normalized_information_distance,
     normalized_mutual_information,
+    partition_scores,
     rand_split_and_merge,
     split_and_merge,
     variation_of_information,
@@ -177,6 +179,20 @@ def test_stacks_and_weights(kind: str) -> None:
     assert normalized_mutual_information(heavy) == pytest.approx(
         normalized_mutual_information(plain)
     )
+
+
+def test_scores_in_bits() -> None:
+    """Those in nats, which are 1/ln 2 as many; pure numbers stay."""
+    maps = pair(2)
+    chosen: dict[str, Any] = {"metrics": list(SCORES), "segments": "labels"}
+    nats, bits = (partition_scores(*maps, unit=unit, **chosen) for unit in ("nats", "bits"))
+    for name, value in nats.items():
+        factor = 1 / math.log(2) if SCORES[name].unit == "nats" else 1
+        assert bits[name] == pytest.approx(value * factor, rel=1e-14)
+    table = contingency_table(*maps)
+    assert (bits["split"], bits["merge"]) == split_and_merge(table, unit="bits")
+    with pytest.raises(ValueError, match="unit must be one of 'nats', 'bits', got 'bit'"):
+        partition_scores(*maps, unit="bit")  # type: ignore[arg-type]
 
 
 TABLE = contingency_table([0, 1, 1], [0, 0, 1])

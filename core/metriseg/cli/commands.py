@@ -178,6 +178,9 @@ def compare(
     components: Annotated[
         bool, typer.Option("--components", help="Compare connected components, not labels.")
     ] = False,
+    bits: Annotated[
+        bool, typer.Option("--bits", help="Give information in bits, not in nats.")
+    ] = False,
     figure: Annotated[
         str | None, typer.Option(metavar="FILE", help="Draw both, and where they disagree.")
     ] = None,
@@ -225,7 +228,9 @@ def compare(
                 object_names(y, integer_array("B", classes[1])),
             )
         with said_as(**_names(a, b, weights)):
-            comparison = Comparison(x, y, image, left_out, counted, names)
+            comparison = Comparison(
+                x, y, image, left_out, counted, names, "bits" if bits else "nats"
+            )
             rows = [comparison.row(measure) for measure in measures]
             rows += [
                 comparison.weighted_row(name, one)

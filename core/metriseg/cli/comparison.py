@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from metriseg import partitions
 from metriseg.partitions import ContingencyTable, Measure, contingency_table
 from metriseg.partitions.counting import Ignore
+from metriseg.partitions.table import Unit, in_unit
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ class Comparison:
         mask: the pixels that count; None counts all.
         names: new names of the labels of x and y, for what is of objects, where 0 is the
             background; None where the labels are so already.
+        unit: of information.
     """
 
     def __init__(
@@ -106,9 +108,10 @@ class Comparison:
         ignore: Ignore,
         mask: Any = None,
         names: tuple[Any, Any] = (None, None),
+        unit: Unit = "nats",
     ) -> None:
         self.x, self.y, self.image, self.ignore, self.names = x, y, image, ignore, names
-        self.mask = mask
+        self.mask, self.unit = mask, unit
         self.table = self._count()
 
     @property
@@ -124,12 +127,14 @@ class Comparison:
         elif measure.needs == "objects":
             table = table.relabel(*self.names)
         normalized = measure.normalized
+        is_information = measure.unit == "nats"
+        value = measure(table)
         return Row(
             metric=measure.name,
             family="",
-            value=measure(table),
+            value=float(in_unit(self.unit, value)) if is_information else value,
             normalized=None if normalized is None else normalized(table),
-            unit=measure.unit,
+            unit=self.unit if is_information else measure.unit,
             is_metric=measure.is_metric,
             best=measure.best,
         )
