@@ -16,6 +16,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from metriseg.arrays import as_labels
 from metriseg.partitions import (
     MEASURES,
     ContingencyTable,
@@ -359,6 +360,28 @@ def test_blocks(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     for build in (contingency_table, on_an_accelerator):
         parts = build(x, y), build(x, y, weight=weight, features=weight)
         assert parts == whole
+
+
+@given(seed=st.integers(0, 999), labels=st.integers(1, 30), most=st.sampled_from([1, 3, 2**40]))
+@settings(max_examples=60, deadline=None)
+def test_entries_grouped_in_places_and_by_order(seed: int, labels: int, most: int) -> None:
+    """The same arrays of the same types, of any labels, and of counts of 0."""
+    generator = np.random.default_rng(seed)
+    x, y = generator.integers(labels, size=(2, 100))
+    large = np.array([0, LARGEST, *(ALL_BITS - np.arange(28, dtype=np.uint64))], np.uint64)
+    values = generator.integers(most + 1, size=100)
+    for a, b in ((x, y + 2**40), (large[x], y), (large[x % 2], large[y])):
+        found = []
+        for places in (0, 1, 4, 10**6):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(grouping, "PLACES", places)
+                found.append(
+                    grouping.group(grouping.Cells(as_labels(a), as_labels(b), values, None))
+                )
+        for one in found[1:]:
+            for ours, theirs in zip(one[:3], found[0][:3], strict=True):
+                assert ours.dtype == theirs.dtype
+                np.testing.assert_array_equal(ours, theirs)
 
 
 def test_pending_entries_are_merged(monkeypatch: pytest.MonkeyPatch) -> None:
