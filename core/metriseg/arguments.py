@@ -121,8 +121,8 @@ def label(name: str, value: int | None) -> int | None:
         result = operator.index(_plain(value))
     except (TypeError, RuntimeError):
         raise ValueError(f"{name} must be an integer or None, got {value!r}") from None
-    if not -(2**63) <= result < 2**63:
-        raise ValueError(f"{name} must be a label within int64, got {value!r}")
+    if not -(2**63) <= result < 2**64:
+        raise ValueError(f"{name} must be a label within int64 or uint64, got {value!r}")
     return result
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metriseg.arrays import as_labels, place_in
 from metriseg.partitions import (
     ContingencyTable,
     contingency_table,
@@ -87,6 +88,7 @@ def save_partition_comparison(
     image: Any = None,
     names: tuple[str, str] = ("x", "y"),
     table: ContingencyTable | None = None,
+    mask: Any = None,
 ) -> Path:
     r"""Write a picture of two partitions in matching colours, and of where they disagree.
 
@@ -105,6 +107,7 @@ def save_partition_comparison(
         image: ``(*S)`` grey or ``(*S, 3)`` colours, to be shown beside them.
         names: what stands above x and y.
         table: of x and y, where it is at hand or leaves labels out; None counts all pixels.
+        mask: ``(*S)`` bool, the pixels that count; the others are grey. None counts all.
 
     Raises:
         ImportError: without matplotlib (``pip install 'metriseg[viz]'``).
@@ -112,12 +115,14 @@ def save_partition_comparison(
             another shape, an unknown format.
     """
     path = checked_path(path)
-    counted = contingency_table(x, y) if table is None else table
+    counted = contingency_table(x, y, mask=mask) if table is None else table
     shape = tuple(np.shape(x))
     if image is not None and np.shape(image) not in (shape, (*shape, 3)):
         raise ValueError(f"image must have shape {shape} or {(*shape, 3)}, got {np.shape(image)}")
-    ours, theirs = _plane(x, len(shape)), _plane(y, len(shape))
+    ours, theirs = as_labels(_plane(x, len(shape))), as_labels(_plane(y, len(shape)))
     left_out = cells_of_pixels(counted, ours, theirs) < 0
+    if mask is not None:
+        left_out |= ~_plane(mask, len(shape))
     colors = matching_colors(ours, theirs, left_out)
     added = np.where(left_out, np.nan, disagreement_map(counted, ours, theirs))
 
@@ -126,11 +131,12 @@ def save_partition_comparison(
         axes[0].imshow(_displayable(_plane(image, len(shape))), cmap="gray")
         _title(axes[0], "image")
     regions = counted.shape
-    for axis, labels, colored, name, number in zip(
-        axes[-3:-1], (ours, theirs), colors, names, regions, strict=True
+    indices = place_in(counted.x_labels, ours)[0], place_in(counted.y_labels, theirs)[0]
+    for axis, index, colored, name, number in zip(
+        axes[-3:-1], indices, colors, names, regions, strict=True
     ):
         axis.imshow(colored, interpolation="nearest")
-        _draw_boundaries(axis, np.where(left_out, -1, labels.astype(np.int64)))
+        _draw_boundaries(axis, np.where(left_out, -1, index))
         _title(axis, f"{_shortened(name)}: {number:,} region{'s' * (number > 1)}")
     _draw_disagreement(figure, axes[-1], added, partition_distance(counted), counted.is_count)
     if _ratio(ours.shape) != ours.shape[0] / ours.shape[1]:
@@ -185,11 +191,11 @@ def matching_colors(
     here = ~left_out
     if here.any():
         table = contingency_table(x[here], y[here])
-        x_index = np.searchsorted(table.x_labels, x).clip(max=table.shape[0] - 1)
+        x_index = place_in(table.x_labels, as_labels(x))[0]
         touching = _touching(np.where(left_out, -1, x_index))
         x_colors = _spread_colors(touching, table.x_sizes)
         shown[0][here] = x_colors[x_index[here]]
-        y_index = np.searchsorted(table.y_labels, y[here])
+        y_index = place_in(table.y_labels, as_labels(y[here]))[0]
         shown[1][here] = _matched_colors(table, x_colors)[y_index]
     return shown[0], shown[1]
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from metriseg.arrays import host, integer_array, signed
+from metriseg.arrays import host, integer_array, is_among, place_in
 from metriseg.components import connected_components
 from metriseg.partitions import (
     ContingencyTable,
@@ -131,12 +131,37 @@ def test_tensors_that_are_views() -> None:
         (["a"], "x must hold integer labels, got dtype <U1"),
         ([2**70], "x must hold integer labels, got dtype object"),
         (None, "x must hold integer labels, got dtype object"),
-        ([2**63], "x must hold labels up to 2\\^63 - 1, got 9223372036854775808"),
+        ([2**63, -1], "x must hold integer labels, got dtype"),
     ],
 )
 def test_what_is_no_label_map(given: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        signed("x", integer_array("x", given))
+        integer_array("x", given)
+
+
+def test_lists_of_large_labels() -> None:
+    """NumPy reads a small number beside one above 2^63 - 1 as floating-point numbers."""
+    for given in ([0, 2**64 - 1], [[1], [2**63]], (2**63, np.int8(4)), [2**63]):
+        found = integer_array("x", given)
+        assert found.dtype == np.uint64
+        assert found.ravel().tolist() == [int(one) for one in np.array(given, object).ravel()]
+
+
+@pytest.mark.parametrize("known", [np.int64, np.uint64])
+@pytest.mark.parametrize("wanted", [np.int64, np.uint64])
+def test_places_of_labels_of_two_types(known: type, wanted: type) -> None:
+    """By Python's integers, which know no types."""
+    numbers = [-(2**63), -1, 0, 1, 5, 2**53, 2**53 + 1, 2**63 - 1, 2**63, 2**64 - 1]
+    listed, asked = (
+        [one for one in numbers if np.iinfo(kind).min <= one <= np.iinfo(kind).max]
+        for kind in (known, wanted)
+    )
+    place, there = place_in(np.array(listed[::2], known), np.array(asked, wanted))
+    for one, where, found in zip(asked, place, there, strict=True):
+        assert found == (one in listed[::2])
+        assert not found or listed[::2][where] == one
+    for names in ((), (1,), tuple(numbers), range(-1, 30)):
+        assert is_among(np.array(asked, wanted), names).tolist() == [one in names for one in asked]
 
 
 # ---------------------------------------------------------------------- without torch

@@ -314,9 +314,9 @@ def test_an_unknown_metric(files: tuple[str, str]) -> None:
         ),
         (["in/signed.npy", "y.npy"], "A in/signed.npy must hold labels that are not negative"),
         (["x.png", "in/signed.npy"], "B in/signed.npy must hold labels that are not negative"),
-        (["x.png", "y.npy", f"--ignore={2**63}"], "--ignore must hold labels within int64"),
+        (["x.png", "y.npy", f"--ignore={2**64}"], "--ignore must hold labels within int64"),
         (
-            ["x.png", "y.npy", "--components", f"--ignore={2**63}"],
+            ["x.png", "y.npy", "--components", f"--ignore={2**64}"],
             "--ignore must hold labels within",
         ),
         (["x.png", "x.png", *[f"--ignore={label}" for label in range(6)]], "table is empty"),
@@ -384,7 +384,7 @@ def test_two_files_of_one_volume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_components_in_any_type(tmp_path: Path, monkeypatch: Any, dtype: type) -> None:
     """The pixel of 0 parts the two others of the truth, which is what the prediction says."""
     monkeypatch.chdir(tmp_path)
-    top = np.iinfo(dtype).max if dtype is not np.uint64 else 2**63 - 1
+    top = np.iinfo(dtype).max
     np.save("a.npy", np.array([[top, 0, top]], dtype))
     np.save("b.npy", np.array([[1, 1, 2]], dtype))
     found = of_json("a.npy", "b.npy", "--components", "--ignore", "0")
@@ -432,7 +432,7 @@ def test_a_narrow_terminal(
             assert measure.name in lines
     assert "weighted: texture-features" in lines
     assert f"  {_number(partition_distance(table))} pixels²" in lines
-    assert max(map(len, lines)) <= max(width, 26)
+    assert max(map(len, lines)) <= max(width, 26, *map(len, MEASURES))
 
 
 def test_missing_arguments() -> None:
@@ -514,3 +514,49 @@ def test_an_unknown_experiment() -> None:
     result = CliRunner().invoke(app, ["reproduce", "bsds50"])
     assert result.exit_code == 2
     assert "did you mean bsds500?" in result.stderr
+
+
+def test_labels_of_one_map_and_a_mask(files: tuple[str, str], tmp_path: Path) -> None:
+    """As the library counts; with components they are walls, of a mask in both maps."""
+    counted = RANDOM.random(X.shape) < 0.8
+    np.save("mask.npy", counted)
+    Image.fromarray(counted.astype(np.uint8) * 255).save("mask.png")
+    rand = "adjusted_rand_index"
+    for mask in ("mask.npy", "mask.png"):
+        table = contingency_table(X, Y, mask=counted, ignore={"x": [1, 2], "y": [1, 3]})
+        found = of_json(
+            *files, "--mask", mask, "--ignore=1", "--ignore-a=2", "--ignore-b=3", "--metric", rand
+        )
+        assert found["pixels"] == table.total
+        assert found["metrics"][0]["value"] == MEASURES[rand](table)
+    found = of_json(*files, "--mask", "mask.npy", "--ignore-a=2", "--components", "--metric", rand)
+    parts = [
+        connected_components(X, valid=counted & (X != 2)),
+        connected_components(Y, valid=counted),
+    ]
+    table = contingency_table(*parts, ignore=-1)
+    assert found["metrics"][0]["value"] == MEASURES[rand](table)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--mask", "none.npy"], "--mask must be a file that exists"),
+        (["--mask", "flat.npy"], "--mask must have the shape of A, (24, 32), got (768,)"),
+        (["--ignore-a", str(2**64)], "--ignore-a must hold labels within int64 or uint64"),
+        (["--ignore-b", str(2**64)], "--ignore-b must hold labels within int64 or uint64"),
+    ],
+)
+def test_masks_that_are_refused(files: tuple[str, str], options: list[str], words: str) -> None:
+    np.save("flat.npy", X.ravel())
+    assert words in run("compare", *files, *options, code=1)
+
+
+def test_information_in_bits(files: tuple[str, str]) -> None:
+    nats, bits = (of_json(*files, *option)["metrics"] for option in ([], ["--bits"]))
+    for one, other in zip(nats, bits, strict=True):
+        is_information = one["unit"] == "nats"
+        assert other["unit"] == ("bits" if is_information else one["unit"])
+        factor = np.log2(np.e) if is_information else 1
+        assert other["value"] == pytest.approx(one["value"] * factor, rel=1e-14)
+        assert other["normalized"] == one["normalized"]

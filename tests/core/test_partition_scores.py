@@ -170,6 +170,22 @@ def test_large_instance_numbers() -> None:
     assert found == {"rand_index": 1.0}
 
 
+@pytest.mark.parametrize("segments", ["components", "labels"])
+@pytest.mark.parametrize("order", ["<u8", ">u8"])
+def test_a_background_of_all_bits(segments: Any, order: str) -> None:
+    """As CREMI writes it; neighbours of it are other labels. The two segments are found."""
+    background = 2**64 - 1
+    truth = np.array([[background, background - 1, background - 1, 2**63]], np.uint64).astype(order)
+    found = partition_scores(
+        truth, [[4, 5, 5, 6]], metrics="rand_index", segments=segments, ignore_index=background
+    )
+    assert found == {"rand_index": 1.0}
+    found = partition_scores(
+        truth, [[4, 5, 5, 4]], metrics="rand_index", segments=segments, ignore_index=2**63
+    )
+    assert found == {"rand_index": 1.0}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -184,7 +200,7 @@ def test_large_instance_numbers() -> None:
         ({"prediction": [[0, 1]]}, r"prediction must have the shape of truth, \(2, 2\)"),
         ({"prediction": [[0.0, 1], [1, 1]]}, "prediction must hold integer labels, got dtype fl"),
         ({"truth": [[0, -1], [1, 1]]}, "truth must hold labels that are not negative"),
-        ({"truth": np.full((2, 2), 2**63, np.uint64), "segments": "labels"}, "truth must hold lab"),
+        ({"ignore_index": 2**64}, "ignore_index must be a label within int64 or uint64"),
         ({"truth": np.zeros((0, 2), int)}, "truth must hold at least one pixel"),
     ],
 )

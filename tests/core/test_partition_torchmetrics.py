@@ -155,3 +155,24 @@ for share in (5, 7):
 def test_two_ranks_equal_one_process(tmp_path: Path) -> None:
     """Of seven images five and two, then all and none."""
     run_two_ranks(ALONE, TOGETHER, tmp_path)
+
+
+def test_units_and_large_labels_are_settings() -> None:
+    """A collection shares no update between metrics that differ in them."""
+    states = [
+        PartitionMetric("split", segments="labels", **given).settings.tolist()
+        for given in (
+            {},
+            {"unit": "bits"},
+            {"ignore_index": 0},
+            {"ignore_index": 2**63 - 1},
+            {"ignore_index": 2**63},
+            {"ignore_index": 2**64 - 1},
+        )
+    ]
+    assert len({tuple(one) for one in states}) == 6
+    truth, found = torch.tensor([[[1, 1, 0, 0]]]), torch.tensor([[[1, 2, 1, 1]]])
+    metric = PartitionMetric("split", segments="labels", unit="bits")
+    metric.update(found, truth)
+    # two of four pixels in halves
+    assert metric.compute()["split"].item() == 0.5

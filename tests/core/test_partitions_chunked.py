@@ -170,6 +170,26 @@ def test_update_adds_to_what_is_there(x: np.ndarray, y: np.ndarray) -> None:
     assert table == sum([contingency_table(x, y, ignore=IGNORE)] * 3)
 
 
+@pytest.mark.parametrize("lazy", ["dask", "zarr"])
+@pytest.mark.parametrize("dtype", ["<u8", ">u8"])
+def test_labels_of_all_bits(lazy: str, dtype: str, x: np.ndarray, y: np.ndarray) -> None:
+    """Some chunks have such labels, and others none."""
+    background = 2**64 - 1
+    large = np.where(x % 5 == 0, np.uint64(background), x.astype(np.uint64))
+    large[:2] = 7
+    given = large.astype(dtype)
+    if lazy == "dask":
+        chunked = pytest.importorskip("dask.array").from_array(given, chunks=3)
+    else:
+        chunked = stored(given, 3)
+    y = y.clip(0)
+    assert contingency_table(chunked, y) == contingency_table(large, y)
+    left_out = contingency_table(np.where(large == background, 0, large + 1), y, ignore={"x": 0})
+    counted = contingency_table(chunked, y, ignore={"x": background})
+    assert counted.x_labels.dtype == np.int64
+    assert counted.relabel(np.arange(1, 999)) == left_out
+
+
 def test_a_tree_deeper_than_one_merge() -> None:
     """FAN_IN^2 + 1 chunks need three levels; with each pixel its own cell none may be lost."""
     n = FAN_IN**2 + 1

@@ -162,6 +162,61 @@ def variation_of_information(x: Labels, y: Labels) -> float:
     return entropy(x) + entropy(y) - 2 * mutual_information(x, y)
 
 
+def mean_entropy(x: Labels, y: Labels, average: str) -> float:
+    one, other = entropy(x), entropy(y)
+    return {
+        "arithmetic": (one + other) / 2,
+        "geometric": math.sqrt(one * other),
+        "min": min(one, other),
+        "max": max(one, other),
+        "joint": one + other - mutual_information(x, y),
+    }[average]
+
+
+def normalized_mutual_information(x: Labels, y: Labels, average: str = "arithmetic") -> float:
+    if len(set(x)) == len(set(y)) == 1:
+        return 1.0
+    mean = mean_entropy(x, y, average)
+    return mutual_information(x, y) / mean if mean else 0.0
+
+
+def normalized_information_distance(x: Labels, y: Labels) -> float:
+    mean = mean_entropy(x, y, "max")
+    return 1 - mutual_information(x, y) / mean if mean else 0.0
+
+
+def expected_mutual_information(x: Labels, y: Labels) -> float:
+    """Over all ways to deal the pixels, by counting them."""
+    n, expected = len(x), 0.0
+    for a in map(len, blocks(x)):
+        for b in map(len, blocks(y)):
+            for k in range(1, min(a, b) + 1):
+                chance = math.comb(b, k) * math.comb(n - b, a - k) / math.comb(n, a)
+                expected += chance * k / n * math.log(n * k / (a * b))
+    return expected
+
+
+def adjusted_mutual_information(x: Labels, y: Labels, average: str = "arithmetic") -> float:
+    """1 where nothing is to be told apart, or everything is, in both."""
+    if len(set(zip(x, y, strict=True))) == len(set(x)) == len(set(y)):
+        return 1.0
+    if 1 in (len(set(x)), len(set(y))):
+        return 0.0
+    chance = expected_mutual_information(x, y)
+    return (mutual_information(x, y) - chance) / (mean_entropy(x, y, average) - chance)
+
+
+def rand_split(x: Labels, y: Labels) -> float:
+    """Of the pairs that x joins, the share that y joins too."""
+    joined = joined_pairs(x)
+    return joined_pairs(x, y) / joined if joined else 1.0
+
+
+def cremi_score(x: Labels, y: Labels) -> float:
+    bits = max(variation_of_information(x, y), 0) / math.log(2)
+    return math.sqrt(bits * adapted_rand(x, y))
+
+
 def rand_index(x: Labels, y: Labels) -> float:
     """The share of pairs of pixels about which the partitions agree."""
     n = len(x)

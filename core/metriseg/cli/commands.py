@@ -13,7 +13,7 @@ import numpy as np
 import typer
 
 import metriseg
-from metriseg.arrays import integer_array, signed
+from metriseg.arrays import integer_array, is_among
 from metriseg.cli.comparison import Comparison, Family, Misused, families
 from metriseg.cli.printing import print_json, print_table
 from metriseg.components import connected_components
@@ -163,8 +163,23 @@ def compare(
         list[int] | None,
         typer.Option(metavar="LABEL", help="Leave out its pixels, in A or B; may be repeated."),
     ] = None,
+    ignore_a: Annotated[
+        list[int] | None,
+        typer.Option(metavar="LABEL", help="Leave out its pixels in A alone; may be repeated."),
+    ] = None,
+    ignore_b: Annotated[
+        list[int] | None,
+        typer.Option(metavar="LABEL", help="Leave out its pixels in B alone; may be repeated."),
+    ] = None,
+    mask: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Compare only where this map of their shape isn't 0."),
+    ] = None,
     components: Annotated[
         bool, typer.Option("--components", help="Compare connected components, not labels.")
+    ] = False,
+    bits: Annotated[
+        bool, typer.Option("--bits", help="Give information in bits, not in nats.")
     ] = False,
     figure: Annotated[
         str | None, typer.Option(metavar="FILE", help="Draw both, and where they disagree.")
@@ -195,22 +210,27 @@ def compare(
                 f"--weights must be an image of shape {x.shape} or {(*x.shape, 3)}, got"
                 f" {image.shape}"
             )
-        check_one_space({"A": a, "B": b, **({} if weights is None else {"--weights": weights})})
-        left_out = ignore or []
+        counted = None if mask is None else _mask(mask, x.shape)
+        others = {"--weights": weights, "--mask": mask}
+        named = {option: path for option, path in others.items() if path is not None}
+        check_one_space({"A": a, "B": b, **named})
+        left_out = _left_out(ignore, ignore_a, ignore_b)
         names: tuple[Any, Any] = (None, None)
         if components:
             classes = x, y
-            with said_as(labels=f"A {a}", ignore="--ignore"):
-                x = _components(x, left_out)
-            with said_as(labels=f"B {b}", ignore="--ignore"):
-                y = _components(y, left_out)
-            left_out = [_LEFT_OUT]
+            with said_as(labels=f"A {a}"):
+                x = _components(x, left_out["x"], counted)
+            with said_as(labels=f"B {b}"):
+                y = _components(y, left_out["y"], counted)
+            left_out = {"x": [_LEFT_OUT], "y": [_LEFT_OUT]}
             names = (
                 object_names(x, integer_array("A", classes[0])),
                 object_names(y, integer_array("B", classes[1])),
             )
         with said_as(**_names(a, b, weights)):
-            comparison = Comparison(x, y, image, left_out, names)
+            comparison = Comparison(
+                x, y, image, left_out, counted, names, "bits" if bits else "nats"
+            )
             rows = [comparison.row(measure) for measure in measures]
             rows += [
                 comparison.weighted_row(name, one)
@@ -268,14 +288,34 @@ def _known(option: str, name: str, known: Collection[str]) -> str:
 def _names(a: str, b: str, weights: str | None) -> dict[str, str]:
     """By the names of the library's arguments, what was typed for them."""
     image = f"--weights {weights}"
-    maps = {"x": f"A {a}", "y": f"B {b}", "table": "the comparison", "ignore": "--ignore"}
+    maps = {"x": f"A {a}", "y": f"B {b}", "table": "the comparison"}
     return maps | dict.fromkeys(("image", "weight", "features", "value_range"), image)
 
 
-def _components(labels: Any, ignore: Sequence[int]) -> Any:
+def _left_out(
+    both: list[int] | None, a: list[int] | None, b: list[int] | None
+) -> dict[str, list[int]]:
+    """The labels to leave out of each map, checked."""
+    for option, labels in (("--ignore", both), ("--ignore-a", a), ("--ignore-b", b)):
+        with said_as(ignore=option):
+            ignored_labels(labels)
+    return {"x": [*(both or []), *(a or [])], "y": [*(both or []), *(b or [])]}
+
+
+def _mask(path: str, shape: tuple[int, ...]) -> Any:
+    """The pixels that count."""
+    with said_as(path="--mask"):
+        values = np.asarray(read_label_map(path))
+    if values.shape != shape:
+        raise ValueError(f"--mask must have the shape of A, {shape}, got {values.shape}")
+    return values != 0
+
+
+def _components(labels: Any, ignore: Sequence[int], mask: Any) -> Any:
     """Each label's connected components; what is ignored is in none, and no label of its own."""
-    array = signed("labels", integer_array("labels", labels))
-    return connected_components(array, valid=~np.isin(array, ignored_labels(ignore).x))
+    array = integer_array("labels", labels)
+    valid = ~is_among(array, ignore)
+    return connected_components(array, valid=valid if mask is None else valid & mask)
 
 
 def _check_figure(path: str) -> None:
@@ -297,6 +337,7 @@ def _draw(path: str, comparison: Comparison, names: tuple[str, str]) -> None:
             image=comparison.image,
             names=(Path(names[0]).name, Path(names[1]).name),
             table=comparison.table,
+            mask=comparison.mask,
         )
     except OSError as error:
         raise ValueError(f"--figure {path} can't be written: {error}") from error

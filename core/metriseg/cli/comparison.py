@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from metriseg import partitions
 from metriseg.partitions import ContingencyTable, Measure, contingency_table
+from metriseg.partitions.counting import Ignore
+from metriseg.partitions.table import Unit, in_unit
 
 
 @dataclass(frozen=True)
@@ -91,9 +93,11 @@ class Comparison:
         x: label map.
         y: label map of the same shape.
         image: of that shape, or with three colours; or None.
-        ignore: labels to leave out.
+        ignore: labels to leave out, of x and of y.
+        mask: the pixels that count; None counts all.
         names: new names of the labels of x and y, for what is of objects, where 0 is the
             background; None where the labels are so already.
+        unit: of information.
     """
 
     def __init__(
@@ -101,10 +105,13 @@ class Comparison:
         x: Any,
         y: Any,
         image: Any,
-        ignore: Sequence[int],
+        ignore: Ignore,
+        mask: Any = None,
         names: tuple[Any, Any] = (None, None),
+        unit: Unit = "nats",
     ) -> None:
         self.x, self.y, self.image, self.ignore, self.names = x, y, image, ignore, names
+        self.mask, self.unit = mask, unit
         self.table = self._count()
 
     @property
@@ -120,12 +127,14 @@ class Comparison:
         elif measure.needs == "objects":
             table = table.relabel(*self.names)
         normalized = measure.normalized
+        is_information = measure.unit == "nats"
+        value = measure(table)
         return Row(
             metric=measure.name,
             family="",
-            value=measure(table),
+            value=float(in_unit(self.unit, value)) if is_information else value,
             normalized=None if normalized is None else normalized(table),
-            unit=measure.unit,
+            unit=self.unit if is_information else measure.unit,
             is_metric=measure.is_metric,
             best=measure.best,
         )
@@ -164,7 +173,7 @@ class Comparison:
 
     def _count(self, weight: Any = None, features: Any = None) -> ContingencyTable:
         return contingency_table(
-            self.x, self.y, weight=weight, features=features, ignore=self.ignore or None
+            self.x, self.y, weight=weight, features=features, mask=self.mask, ignore=self.ignore
         )
 
 

@@ -9,6 +9,7 @@ import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
 
+from metriseg.arrays import Labels
 from metriseg.partitions.grouping import Cells
 
 
@@ -54,7 +55,7 @@ def _header(cells: Cells | None) -> tuple[int, int, int, int]:
 
 def _pack(cells: Cells) -> NDArray[np.int64]:
     """Rows of int64; floating-point numbers keep their bits."""
-    columns = [cells.x[:, None], cells.y[:, None]]
+    columns = [labels[:, None].view(np.int64) for labels in (cells.x, cells.y)]
     for part in (cells.values, cells.features):
         if part is not None:
             flat = np.ascontiguousarray(part.reshape(len(cells.x), -1))
@@ -71,5 +72,10 @@ def _unpack(rows: NDArray[np.int64], kind: tuple[int, ...]) -> Cells:
     described = None
     if features:
         described = np.ascontiguousarray(rows[:, 2 + wide : 2 + wide + features]).view(np.float64)
-    x, y = np.ascontiguousarray(rows[:, 0]), np.ascontiguousarray(rows[:, 1])
+    x, y = (_labels(np.ascontiguousarray(rows[:, side])) for side in (0, 1))
     return Cells(x, y, values if measures else values[:, 0], described)
+
+
+def _labels(bits: NDArray[np.int64]) -> Labels:
+    """None is negative: those that look so are above 2^63 - 1."""
+    return bits.view(np.uint64) if bits.min() < 0 else bits

@@ -14,8 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metriseg.arrays import Labels
 from metriseg.partitions.counting import Ignore, counted_cells, given_cells, ignored_labels
-from metriseg.partitions.grouping import Cells, CellSum, added_up, group
+from metriseg.partitions.grouping import (
+    Cells,
+    CellSum,
+    added_up,
+    group,
+    of_labels_in_one_form,
+    selected,
+)
 from metriseg.partitions.renaming import renamed
 from metriseg.partitions.stack import TableStack
 from metriseg.partitions.table import Measured, Signatures, Table, sum_by
@@ -77,13 +85,14 @@ class ContingencyTable(Measured):
         *,
         weight: Any = None,
         features: Any = None,
+        mask: Any = None,
         ignore: Ignore = None,
         progress: bool = False,
     ) -> ContingencyTable:
         """Add the pixels of two label maps, in place; arguments as in :func:`contingency_table`."""
         ignored = ignored_labels(ignore)
         # apart at first, so that bad input leaves this table as it was
-        part = added_up(counted_cells(x, y, weight, features, ignored, progress))
+        part = added_up(counted_cells(x, y, weight, features, mask, ignored, progress))
         if part is not None:
             self._add(part)
         return self
@@ -159,12 +168,12 @@ class ContingencyTable(Measured):
         return self.cells.values
 
     @property
-    def x_labels(self) -> NDArray[np.int64]:
-        """``(m,)``: the labels of x, ascending."""
+    def x_labels(self) -> Labels:
+        """``(m,)``: the labels of x, ascending: int64, or uint64 with one above 2^63 - 1."""
         return self._index("x")[0]
 
     @property
-    def y_labels(self) -> NDArray[np.int64]:
+    def y_labels(self) -> Labels:
         """``(n,)``: the labels of y, ascending."""
         return self._index("y")[0]
 
@@ -178,11 +187,11 @@ class ContingencyTable(Measured):
         """``(cells,)``: the region of y that a cell belongs to."""
         return self._index("y")[1]
 
-    def _index(self, side: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _index(self, side: str) -> tuple[Labels, NDArray[np.int64]]:
         if side not in self._derived:
             labels, index = np.unique(getattr(self.cells, side), return_inverse=True)
             self._derived[side] = (labels, index.reshape(-1))
-        found: tuple[NDArray[np.int64], NDArray[np.int64]] = self._derived[side]
+        found: tuple[Labels, NDArray[np.int64]] = self._derived[side]
         return found
 
     @property
@@ -250,9 +259,9 @@ class ContingencyTable(Measured):
         columns = cells.values.reshape(len(cells.x), -1)
         if not 0 <= index < columns.shape[1]:
             raise ValueError(f"index must be in 0 … {columns.shape[1] - 1}, got {index!r}")
-        kept = columns[:, index] > 0
-        features = None if cells.features is None or index > 0 else cells.features[kept]
-        return self._of(Cells(cells.x[kept], cells.y[kept], columns[kept, index], features))
+        features = None if index > 0 else cells.features
+        one = Cells(cells.x, cells.y, columns[:, index], features)
+        return self._of(of_labels_in_one_form(selected(one, one.values > 0)))
 
     @property
     def T(self) -> ContingencyTable:
@@ -280,7 +289,7 @@ class ContingencyTable(Measured):
             A table of the same measures and features, and of the same total.
 
         Raises:
-            ValueError: for names that are no integers, negative or above 2^63 - 1, and arrays
+            ValueError: for names that are no integers, negative or above 2^64 - 1, and arrays
                 that lack a label of the table.
 
         >>> table = contingency_table([0, 1, 2, 2], [3, 3, 4, 5])
@@ -453,6 +462,7 @@ def contingency_table(
     *,
     weight: Any = None,
     features: Any = None,
+    mask: Any = None,
     ignore: Ignore = None,
     progress: bool = False,
 ) -> ContingencyTable:
@@ -470,15 +480,20 @@ def contingency_table(
     Args:
         x: integer label map of any dimension and shape: NumPy array or anything ``np.asarray``
             takes, torch tensor on the CPU or an accelerator, Dask or Zarr array (extra
-            ``scale``). Labels are arbitrary numbers from 0 to 2^63 - 1.
+            ``scale``). Labels are arbitrary numbers from 0 to 2^64 - 1.
         y: label map of the same shape; of another kind or other chunks if need be.
         weight: the measure of each pixel (area, volume, probability mass, any density): finite,
             not negative, of x's shape; or ``(R, *S)`` for R measures in one table, such as the
             bins of :func:`~metriseg.partitions.intensity_bins`. None counts pixels.
         features: ``(F, *S)`` finite numbers, of which each region's mean is kept beside the
             table, weighted by the (first) measure: see ``x_features``.
+        mask: bool, of x's shape: the pixels that count, such as
+            :func:`~metriseg.partitions.boundary_mask` gives. What the others hold is not looked
+            at. None counts all.
         ignore: a label, or several: pixels that have it in *either* map are left out. A mapping
-            such as ``{"x": 0}`` names the side. An ignored label may be negative.
+            names the sides: ``{"x": 0}`` leaves out what has the label 0 in x, whatever y says
+            there; ``{"x": 0, "y": [0, 255]}`` has labels of its own for each. An ignored label may
+            be negative.
         progress: whether to show a bar on standard error: by rich (extra ``scale``), and by Dask
             itself for Dask arrays. What an accelerator counts has none: it takes too short.
 
@@ -486,9 +501,9 @@ def contingency_table(
         The table; empty when every pixel is ignored or of weight 0.
 
     Raises:
-        ValueError: for different shapes, empty maps, labels that are no integers, negative or
-            above 2^63 - 1, weights that are negative or not finite, features that are not finite,
-            Dask arrays of unknown chunk sizes.
+        ValueError: for different shapes, empty maps, labels that are no integers or
+            negative, weights that are negative or not finite, features that are not finite, a mask
+            of another type or shape, Dask arrays of unknown chunk sizes.
         ImportError: when a bar is asked for and rich is missing.
 
     >>> table = contingency_table([[0, 0], [1, 255]], [[5, 6], [6, 6]], ignore={"x": 255})
@@ -497,5 +512,5 @@ def contingency_table(
            [0, 1]])
     """
     return ContingencyTable().update(
-        x, y, weight=weight, features=features, ignore=ignore, progress=progress
+        x, y, weight=weight, features=features, mask=mask, ignore=ignore, progress=progress
     )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metriseg.arrays import integer_array, signed
+from metriseg.arrays import Labels, as_labels, integer_array, place_in
 from metriseg.partitions.contingency import ContingencyTable
 from metriseg.partitions.table import symmetric_differences
 
@@ -57,20 +57,12 @@ def cells_of_pixels(table: ContingencyTable, x: Any, y: Any) -> NDArray[np.int64
     x, y = _labels("x", x), _labels("y", y)
     if x.shape != y.shape:
         raise ValueError(f"y must have the shape of x, {x.shape}, got {y.shape}")
-    row, in_x = _place(table.x_labels, x)
-    column, in_y = _place(table.y_labels, y)
+    row, in_x = place_in(table.x_labels, x)
+    column, in_y = place_in(table.y_labels, y)
     regions = len(table.y_labels)
-    cell, in_both = _place(table.x_index * regions + table.y_index, row * regions + column)
+    cell, in_both = place_in(table.x_index * regions + table.y_index, row * regions + column)
     return np.where(in_x & in_y & in_both, cell, -1)
 
 
-def _labels(name: str, labels: Any) -> NDArray[np.int64]:
-    return signed(name, integer_array(name, labels))
-
-
-def _place(
-    known: NDArray[np.int64], wanted: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Where each number stands in an ascending list, and whether it is there at all."""
-    place = np.searchsorted(known, wanted).clip(max=len(known) - 1)
-    return place, known[place] == wanted
+def _labels(name: str, labels: Any) -> Labels:
+    return as_labels(integer_array(name, labels))

@@ -13,9 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from metriseg import arguments
 from metriseg.partitions.table import (
     Table,
-    missing_information,
+    Unit,
+    conditional_entropy,
+    in_unit,
+    ratio,
     symmetric_differences,
     within_floats,
 )
@@ -23,10 +27,12 @@ from metriseg.partitions.table import (
 __all__ = [
     "adapted_rand_error",
     "adjusted_rand_index",
+    "cremi_score",
     "larsen_aone_dissimilarity",
     "mirkin_distance",
     "partition_distance",
     "rand_index",
+    "rand_split_and_merge",
     "split_and_merge",
     "van_dongen_distance",
     "variation_of_information",
@@ -148,8 +154,8 @@ def larsen_aone_dissimilarity(table: Table) -> Any:
     return table.result(1 - (x_to_y + y_to_x) / 2)
 
 
-def split_and_merge(table: Table) -> tuple[Any, Any]:
-    r"""The two parts of the variation of information, in nats.
+def split_and_merge(table: Table, *, unit: Unit = "nats") -> tuple[Any, Any]:
+    r"""The two parts of the variation of information, in nats or bits.
 
     .. math:: H(Y \mid X) = -\frac1N \sum_{kl} C_{kl} \ln\frac{C_{kl}}{a_k}, \qquad
         H(X \mid Y) = -\frac1N \sum_{kl} C_{kl} \ln\frac{C_{kl}}{b_l}
@@ -159,6 +165,7 @@ def split_and_merge(table: Table) -> tuple[Any, Any]:
 
     Args:
         table: of one measure.
+        unit: "nats", or "bits", which are 1/ln 2 as many: scikit-image and CREMI give these.
 
     Returns:
         ``(split, merge)``, each 0 … ln N for counts.
@@ -168,19 +175,20 @@ def split_and_merge(table: Table) -> tuple[Any, Any]:
     (0.6931471805599453, 0.0)
     """
     table.one_measure("split_and_merge")
-    split = _conditional_entropy(table, table.x_sizes[table.x_index])
-    merge = _conditional_entropy(table, table.y_sizes[table.y_index])
-    return table.result(split), table.result(merge)
+    split = conditional_entropy(table, table.x_sizes[table.x_index])
+    merge = conditional_entropy(table, table.y_sizes[table.y_index])
+    return table.result(in_unit(unit, split)), table.result(in_unit(unit, merge))
 
 
-def variation_of_information(table: Table, *, normalized: bool = False) -> Any:
-    r"""Variation of information, in nats: a metric; the sum of :func:`split_and_merge`.
+def variation_of_information(table: Table, *, normalized: bool = False, unit: Unit = "nats") -> Any:
+    r"""Variation of information, in nats or bits: a metric; the sum of :func:`split_and_merge`.
 
     .. math:: VI(X, Y) = H(X) + H(Y) - 2 I(X; Y) = H(Y \mid X) + H(X \mid Y)
 
     Args:
         table: of one measure.
         normalized: divide by the joint entropy H(X, Y), which leaves a metric (0 where that is 0).
+        unit: "nats", or "bits", which are 1/ln 2 as many; normalized it is neither.
 
     Returns:
         0 … ln N for counts; 0 … 1 normalized.
@@ -194,14 +202,14 @@ def variation_of_information(table: Table, *, normalized: bool = False) -> Any:
     1.3862943611198906
     """
     table.one_measure("variation_of_information")
-    distance = _conditional_entropy(table, table.x_sizes[table.x_index]) + _conditional_entropy(
+    distance = conditional_entropy(table, table.x_sizes[table.x_index]) + conditional_entropy(
         table, table.y_sizes[table.y_index]
     )
     if normalized:
         total = np.asarray(table.total, np.float64)
-        joint = _conditional_entropy(table, table.per_cell(total))
-        distance = np.minimum(_ratio(distance, joint, empty=0.0), 1)
-    return table.result(distance)
+        joint = conditional_entropy(table, table.per_cell(total))
+        return table.result(np.minimum(ratio(distance, joint, empty=0.0), 1))
+    return table.result(in_unit(unit, distance))
 
 
 def rand_index(table: Table) -> Any:
@@ -226,7 +234,7 @@ def rand_index(table: Table) -> Any:
     """
     table.counts("rand_index")
     pairs = _ordered_pairs(table.total)
-    return table.result(1 - _ratio(_joined_by_one(table), pairs, empty=0.0))
+    return table.result(1 - ratio(_joined_by_one(table), pairs, empty=0.0))
 
 
 def adjusted_rand_index(table: Table) -> Any:
@@ -259,25 +267,31 @@ def adjusted_rand_index(table: Table) -> Any:
     # 1 - ARI, with every difference of large numbers taken by hand: nothing cancels
     crossed = joined_x * parted_y + joined_y * parted_x
     return table.result(
-        1 - _ratio(_joined_by_one(table) * _ordered_pairs(total), crossed, empty=0.0)
+        1 - ratio(_joined_by_one(table) * _ordered_pairs(total), crossed, empty=0.0)
     )
 
 
-def adapted_rand_error(table: Table) -> Any:
+def adapted_rand_error(table: Table, *, alpha: float = 0.5) -> Any:
     r"""Adapted Rand error: one minus the F-measure of the pairs that are joined.
 
-    .. math:: E = 1 - \frac{2 s}{p + q}, \quad
+    .. math:: E_\alpha = 1 - \frac{s}{\alpha q + (1 - \alpha) p}, \quad
         s = \sum_{kl} C_{kl}^2 - N,\; p = \sum_k a_k^2 - N,\; q = \sum_l b_l^2 - N
+
+    At alpha 0 it is one minus the split of :func:`rand_split_and_merge`, at 1 one minus the
+    merge, and between them one minus their weighted harmonic mean. A pixel is in no pair with
+    itself, as in scikit-image; the evaluations of SNEMI3D and CREMI leave the N out, which changes
+    the error by at most N / (p + q).
 
     Args:
         table: of counts; the truth's background is left out by
             ``contingency_table(truth, prediction, ignore={"x": 0})``.
+        alpha: 0 … 1: 1/2 is the error of SNEMI3D, ISBI 2012 and CREMI.
 
     Returns:
         0 … 1; 0 where neither partition joins any two pixels.
 
     Raises:
-        ValueError: for a table of weights.
+        ValueError: for a table of weights, or another alpha.
 
     Reference: I. Arganda-Carreras and others, Crowdsourcing the creation of image segmentation
     algorithms for connectomics, Frontiers in Neuroanatomy 9, 2015, doi:10.3389/fnana.2015.00142.
@@ -286,9 +300,75 @@ def adapted_rand_error(table: Table) -> Any:
     >>> adapted_rand_error(contingency_table([0, 0, 1, 1], [0, 0, 0, 0]))
     0.5
     """
+    share = arguments.number("alpha", alpha, low=0.0, high=1.0)
     table.counts("adapted_rand_error")
     joined_x, joined_y = _joined_pairs(table)
-    return table.result(_ratio(_joined_by_one(table), joined_x + joined_y, empty=0.0))
+    by_x, by_y = _joined_by_x(table), _joined_by_y(table)
+    # at 1/2 both halves are whole numbers of pairs
+    apart = 2 * share * by_y + 2 * (1 - share) * by_x
+    joined = 2 * share * joined_y + 2 * (1 - share) * joined_x
+    return table.result(ratio(apart, joined, empty=0.0))
+
+
+def rand_split_and_merge(table: Table) -> tuple[Any, Any]:
+    r"""The parts of the adapted Rand error: the shares of the joined pairs that are right.
+
+    .. math:: V_\text{split} = \frac sp, \qquad V_\text{merge} = \frac sq
+
+    with s, p and q as in :func:`adapted_rand_error`. With x the truth the first is the recall of
+    its pairs, which splits lower; the second the precision of the prediction's, which mergers
+    lower.
+
+    Args:
+        table: of counts.
+
+    Returns:
+        ``(split, merge)``, each 0 … 1; 1 where there are no such pairs.
+
+    Raises:
+        ValueError: for a table of weights.
+
+    Reference: I. Arganda-Carreras and others, Frontiers in Neuroanatomy 9, 2015,
+    doi:10.3389/fnana.2015.00142.
+
+    >>> from metriseg.partitions import contingency_table
+    >>> rand_split_and_merge(contingency_table([0, 0, 1, 1], [0, 0, 0, 0]))   # 4 of 12 pairs
+    (1.0, 0.33333333333333337)
+    """
+    table.counts("rand_split_and_merge")
+    joined_x, joined_y = _joined_pairs(table)
+    split = 1 - ratio(_joined_by_x(table), joined_x, empty=0.0)
+    merge = 1 - ratio(_joined_by_y(table), joined_y, empty=0.0)
+    return table.result(split), table.result(merge)
+
+
+def cremi_score(table: Table) -> Any:
+    r"""The score that CREMI ranks segmentations by: of splits, mergers and pairs at once.
+
+    .. math:: \sqrt{E \cdot \mathrm{VI}_2}
+
+    of the adapted Rand error and the variation of information in bits.
+
+    Args:
+        table: of counts, of the truth's neurons alone:
+            ``contingency_table(truth, prediction, ignore={"x": background})``.
+
+    Returns:
+        0 … √(log₂ N); 0 for equal partitions.
+
+    Raises:
+        ValueError: for a table of weights.
+
+    Source: CREMI, the MICCAI challenge on circuit reconstruction from electron microscopy images,
+    2016, cremi.org.
+
+    >>> from metriseg.partitions import contingency_table
+    >>> cremi_score(contingency_table([0, 0, 1, 1], [0, 0, 0, 0]))   # √(1/2 · 1 bit)
+    0.7071067811865476
+    """
+    table.counts("cremi_score")
+    information = np.asarray(variation_of_information(table, unit="bits"))
+    return table.result(np.sqrt(np.asarray(adapted_rand_error(table)) * information))
 
 
 def _over_measures(values: Any) -> Any:
@@ -302,6 +382,15 @@ def _joined_by_one(table: Table) -> Any:
     partitions are at 0 exactly.
     """
     return table.sum_cells(_over_measures(_product(symmetric_differences(table), table.values)))
+
+
+def _joined_by_x(table: Table) -> Any:
+    """Ordered pairs of pixels that x joins and y parts; none of equal partitions."""
+    return table.sum_cells(_product(table.values, table.x_sizes[table.x_index] - table.values))
+
+
+def _joined_by_y(table: Table) -> Any:
+    return table.sum_cells(_product(table.values, table.y_sizes[table.y_index] - table.values))
 
 
 def _product(a: Any, b: Any) -> Any:
@@ -336,12 +425,6 @@ def _largest(index: Any, values: Any, regions: int) -> Any:
     return best
 
 
-def _conditional_entropy(table: Table, whole: Any) -> Any:
-    """-sum C/N ln(C / whole)."""
-    terms = missing_information(table.values, whole)
-    return table.sum_cells(terms) / np.asarray(table.total, np.float64)
-
-
 def _ordered_pairs(total: Any) -> Any:
     total = np.asarray(total)
     return total.astype(np.float64) * (total - 1)
@@ -350,9 +433,3 @@ def _ordered_pairs(total: Any) -> Any:
 def _joined_pairs(table: Table) -> tuple[Any, Any]:
     """Ordered pairs of different pixels that x, and y, joins."""
     return table.sum_x(_ordered_pairs(table.x_sizes)), table.sum_y(_ordered_pairs(table.y_sizes))
-
-
-def _ratio(numerator: Any, denominator: Any, *, empty: float) -> Any:
-    """The quotient, ``empty`` where the denominator is 0."""
-    whole = np.asarray(denominator, np.float64)
-    return np.divide(numerator, whole, out=np.full(whole.shape, empty), where=whole != 0)

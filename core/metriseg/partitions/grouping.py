@@ -8,19 +8,26 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from metriseg.arrays import Labels, as_labels, of_one_type
+
 #: Pending values are merged when they are more than this, and more than those merged so far.
 PENDING = 1 << 20
 #: Of pixels in a table: distances add two numbers of them, in int64.
 MOST = 1 << 62
+#: Places a count are given to keys, which then need no order.
+PLACES = 4
 #: What a part that waits counts for beside its values.
 PART = 64
 
 
 class Cells(NamedTuple):
-    """Label pairs x and y ``(cells,)``; values ``(cells,)`` or ``(cells, measures)``."""
+    """Label pairs x and y ``(cells,)``; values ``(cells,)`` or ``(cells, measures)``.
 
-    x: NDArray[np.int64]
-    y: NDArray[np.int64]
+    Labels are int64, and uint64 on a side that has one above 2^63 - 1: equal ones are of one type.
+    """
+
+    x: Labels
+    y: Labels
     values: NDArray[Any]
     features: NDArray[np.float64] | None
 
@@ -30,8 +37,8 @@ def concatenate(parts: Sequence[Cells]) -> Cells:
     if len(parts) == 1:
         return parts[0]
     return Cells(
-        np.concatenate([part.x for part in parts]),
-        np.concatenate([part.y for part in parts]),
+        np.concatenate(of_one_type([part.x for part in parts])),
+        np.concatenate(of_one_type([part.y for part in parts])),
         np.concatenate([part.values for part in parts]),
         None
         if parts[0].features is None
@@ -42,18 +49,53 @@ def concatenate(parts: Sequence[Cells]) -> Cells:
 def group(cells: Cells) -> Cells:
     """One entry a pair of labels, sorted by x and then y; entries without any measure are gone."""
     if len(cells.x) == 0:
-        return cells
-    order, starts = _in_order(pair_keys(cells.x, cells.y))
+        return of_labels_in_one_form(cells)
+    keys = pair_keys(cells.x, cells.y)
+    if _are_dense(keys, cells):
+        return _counted_in_place(keys, cells)
+    order, starts = _in_order(keys)
     values = np.add.reduceat(cells.values[order], starts, axis=0)
     features = None
     if cells.features is not None:
         features = np.add.reduceat(cells.features[order], starts, axis=0)
     heads = order[starts]
     grouped = Cells(cells.x[heads], cells.y[heads], values, features)
-    present = values > 0 if values.ndim == 1 else (values > 0).any(1)
+    present: Any = (values.reshape(len(values), -1) > 0).any(1)
     if present.all():
-        return grouped
-    return Cells(*(None if part is None else part[present] for part in grouped))  # type: ignore[arg-type]
+        return of_labels_in_one_form(grouped)
+    return of_labels_in_one_form(selected(grouped, present))
+
+
+def _are_dense(keys: NDArray[np.int64], cells: Cells) -> bool:
+    """Whether a place for every key is little, and sums of these counts are exact as floats."""
+    is_plain = cells.features is None and cells.values.ndim == 1
+    return (
+        is_plain
+        and cells.values.dtype == np.int64
+        and int(keys.max()) < PLACES * len(keys)
+        and total_count(cells.values) < 1 << 53
+    )
+
+
+def _counted_in_place(keys: NDArray[np.int64], cells: Cells) -> Cells:
+    """The same entries, without sorting them."""
+    sums = np.bincount(keys, cells.values)
+    present = np.flatnonzero(sums)
+    place = np.empty(len(sums), np.int64)
+    place[keys] = np.arange(len(keys))
+    heads = place[present]
+    values = sums[present].astype(np.int64)
+    return of_labels_in_one_form(Cells(cells.x[heads], cells.y[heads], values, None))
+
+
+def selected(cells: Cells, kept: NDArray[np.bool_]) -> Cells:
+    """Some of the entries, as they are."""
+    return Cells(*(None if part is None else part[kept] for part in cells))  # type: ignore[arg-type]
+
+
+def of_labels_in_one_form(cells: Cells) -> Cells:
+    """The same entries; where all large labels are gone, none of a type for them is left."""
+    return cells._replace(x=as_labels(cells.x), y=as_labels(cells.y))
 
 
 def _in_order(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -74,17 +116,22 @@ def _in_order(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.in
     return order, np.flatnonzero(first)
 
 
-def pair_keys(x: NDArray[np.int64], y: NDArray[np.int64]) -> NDArray[np.int64]:
+def pair_keys(x: Labels, y: Labels) -> NDArray[np.int64]:
     """One number a pair, in the order of (x, y)."""
     low_x, low_y = int(x.min()), int(y.min())
     width = int(y.max()) - low_y + 1
     if (int(x.max()) - low_x + 1) * width < 2**63:
-        keys: NDArray[np.int64] = (x - low_x) * width + (y - low_y)
+        keys: NDArray[np.int64] = _above(x, low_x) * width + _above(y, low_y)
         return keys
     _, x = np.unique(x, return_inverse=True)
     names, y = np.unique(y, return_inverse=True)
     dense: NDArray[np.int64] = x * len(names) + y
     return dense
+
+
+def _above(labels: Labels, low: int) -> NDArray[np.int64]:
+    """How far above the lowest, which int64 holds."""
+    return (labels - labels.dtype.type(low)).astype(np.int64, copy=False)
 
 
 class CellSum:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metriseg.arrays import host, integer_array, is_tensor, signed
+from metriseg.arrays import Labels, as_labels, host, integer_array, is_tensor
 
 
 def label_array(name: str, labels: Any) -> NDArray[Any]:
@@ -16,10 +16,9 @@ def label_array(name: str, labels: Any) -> NDArray[Any]:
         raise ValueError(
             f"{name} must hold integer labels, got a Zarr group: give one of its arrays"
         )
-    if not is_tensor(labels):
-        labels = host(name, labels)
-    at_least_one(name, labels.shape)
-    return integer_array(name, labels)
+    array = labels if is_tensor(labels) else host(name, labels)
+    at_least_one(name, array.shape)
+    return integer_array(name, labels if isinstance(labels, (list, tuple)) else array)
 
 
 def check_labels(name: str, labels: Any) -> None:
@@ -41,7 +40,7 @@ def same_shape(x: tuple[int, ...], y: tuple[int, ...]) -> None:
         raise ValueError(f"y must have the shape of x, {tuple(x)}, got {tuple(y)}")
 
 
-def not_negative(name: str, labels: NDArray[np.int64]) -> None:
+def not_negative(name: str, labels: Labels) -> None:
     """Raise for a negative label, once those that are ignored are gone."""
     if len(labels) and int(labels.min()) < 0:
         raise ValueError(
@@ -53,12 +52,12 @@ def relabelled(name: str, labels: Any) -> NDArray[Any]:
     """The same partition with labels 0, 1, … in their order, in the smallest type that holds them.
 
     Raises:
-        ValueError: for labels that are no integers, negative or above 2^63 - 1, or no pixels.
+        ValueError: for labels that are no integers or negative, or no pixels.
     """
     array = label_array(name, labels)
     flat = array.reshape(-1)
     heads = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
-    seen = signed(name, flat[heads])
+    seen = as_labels(flat[heads])
     if int(seen.min()) < 0:
         raise ValueError(f"{name} must hold labels that are not negative, got {int(seen.min())}")
     names, index = np.unique(seen, return_inverse=True)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metriseg import arguments
+from metriseg.arrays import Labels, is_among
 from metriseg.partitions.contingency import ContingencyTable
 from metriseg.partitions.counting import Ignore, ignored_labels
 from metriseg.partitions.matching import greedy_matching, optimal_matching
@@ -51,11 +52,11 @@ class ObjectMatches(NamedTuple):
         invented: the labels of the other found ones.
     """
 
-    true_labels: Int
-    found_labels: Int
+    true_labels: Labels
+    found_labels: Labels
     iou: Float
-    missed: Int
-    invented: Int
+    missed: Labels
+    invented: Labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +96,7 @@ class ObjectScores:
     merged: int
     missed: int
     invented: int
-    true_labels: Int
+    true_labels: Labels
     iou: Float
 
     @property
@@ -132,7 +133,7 @@ class WorstObjects(NamedTuple):
         merge: its pixels' term of the merge, in nats.
     """
 
-    labels: Int
+    labels: Labels
     sizes: NDArray[Any]
     iou: Float
     split: Float
@@ -396,8 +397,8 @@ def _overlaps(who: str, table: Any, background: Ignore) -> _Overlaps:
         raise ValueError(f"table must be a ContingencyTable, got {type(table).__name__}")
     table.one_measure(who)
     left_out = ignored_labels(background, name="background")
-    true = ~np.isin(table.x_labels, left_out.x)
-    found = ~np.isin(table.y_labels, left_out.y)
+    true = ~is_among(table.x_labels, left_out.x)
+    found = ~is_among(table.y_labels, left_out.y)
     cells = np.flatnonzero(true[table.x_index] & found[table.y_index])
     x, y, shared = table.x_index[cells], table.y_index[cells], table.values[cells]
     x_rest, y_rest = table.x_sizes[x] - shared, table.y_sizes[y] - shared

@@ -8,7 +8,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal
 
-from metriseg.partitions import distances, objects, transport
+from metriseg.partitions import distances, information, objects, transport
 from metriseg.partitions.table import Table
 
 __all__ = ["MEASURES", "Measure"]
@@ -60,6 +60,14 @@ def _merge(table: Table) -> Any:
     return distances.split_and_merge(table)[1]
 
 
+def _rand_split(table: Table) -> Any:
+    return distances.rand_split_and_merge(table)[0]
+
+
+def _rand_merge(table: Table) -> Any:
+    return distances.rand_split_and_merge(table)[1]
+
+
 def _metric(function: Callable[..., Any], unit: str) -> Measure:
     """A metric with a normalized form that is one too."""
     normalized = partial(function, normalized=True)
@@ -73,6 +81,23 @@ _ALL = (
     _metric(distances.variation_of_information, "nats"),
     Measure("split", _split, False, "lower", "nats"),
     Measure("merge", _merge, False, "lower", "nats"),
+    Measure(
+        "normalized_information_distance",
+        information.normalized_information_distance,
+        True,
+        "lower",
+    ),
+    Measure(
+        "normalized_mutual_information", information.normalized_mutual_information, False, "higher"
+    ),
+    Measure(
+        "adjusted_mutual_information",
+        information.adjusted_mutual_information,
+        False,
+        "higher",
+        "",
+        "counts",
+    ),
     Measure("larsen_aone_dissimilarity", distances.larsen_aone_dissimilarity, False, "lower"),
     Measure(
         "earth_movers_distance", transport.earth_movers_distance, False, "lower", "", "features"
@@ -81,6 +106,9 @@ _ALL = (
     Measure("rand_index", distances.rand_index, False, "higher", "", "counts"),
     Measure("adjusted_rand_index", distances.adjusted_rand_index, False, "higher", "", "counts"),
     Measure("adapted_rand_error", distances.adapted_rand_error, False, "lower", "", "counts"),
+    Measure("rand_split", _rand_split, False, "higher", "", "counts"),
+    Measure("rand_merge", _rand_merge, False, "higher", "", "counts"),
+    Measure("cremi_score", distances.cremi_score, False, "lower", "", "counts"),
     Measure("object_f1", objects.object_f1, False, "higher", "", "objects"),
     Measure("object_ap", objects.object_ap, False, "higher", "", "objects"),
     Measure("mean_object_ap", objects.mean_object_ap, False, "higher", "", "objects"),

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from metriseg.arrays import host, integer_array, signed
+from metriseg.arrays import Labels, as_labels, host, integer_array, of_one_type, place_in
 from metriseg.partitions.label_maps import not_negative
 
 
-def renamed(name: str, labels: NDArray[np.int64], names: Any) -> NDArray[np.int64]:
+def renamed(name: str, labels: Labels, names: Any) -> Labels:
     """The new name of each label.
 
     Args:
@@ -34,23 +33,22 @@ def renamed(name: str, labels: NDArray[np.int64], names: Any) -> NDArray[np.int6
     return lookup[labels]
 
 
-def _by_mapping(
-    name: str, labels: NDArray[np.int64], names: Mapping[Any, Any]
-) -> NDArray[np.int64]:
+def _by_mapping(name: str, labels: Labels, names: Mapping[Any, Any]) -> Labels:
     if not names:
         return labels
-    old = signed(name, integer_array(name, list(names.keys())))
+    old = as_labels(integer_array(name, list(names.keys())))
     new = _new_names(name, list(names.values()))
     if old.ndim != 1 or new.shape != old.shape:
         raise ValueError(f"{name} must map labels to labels, got {names!r}")
     order = np.argsort(old)
     old, new = old[order], new[order]
-    places = np.searchsorted(old, labels).clip(max=len(old) - 1)
-    return np.where(old[places] == labels, new[places], labels)
+    places, are_named = place_in(old, labels)
+    new, labels = of_one_type([new, labels])
+    return np.where(are_named, new[places], labels)
 
 
-def _new_names(name: str, given: Any) -> NDArray[np.int64]:
+def _new_names(name: str, given: Any) -> Labels:
     array = host(name, given)
-    found = signed(name, integer_array(name, array) if array.size else array)
+    found = as_labels(integer_array(name, given) if array.size else array)
     not_negative(name, found.reshape(-1))
     return found

@@ -17,11 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metriseg import arguments
-from metriseg.arrays import integer_array, signed
+from metriseg.arrays import Labels, as_labels, host, integer_array, is_among
 from metriseg.components import connected_components
-from metriseg.partitions.contingency import contingency_table
+from metriseg.partitions.contingency import ContingencyTable, contingency_table
+from metriseg.partitions.counting.planes import check_mask
 from metriseg.partitions.objects import object_names
 from metriseg.partitions.registry import MEASURES, Measure
+from metriseg.partitions.table import Unit, in_unit
 
 __all__ = ["DEFAULT_SCORES", "SCORES", "PartitionScores", "mean_scores", "partition_scores"]
 
@@ -65,6 +67,7 @@ class PartitionScores:
         segments: as there.
         connectivity: as there.
         ignore_index: as there.
+        unit: as there.
 
     Raises:
         ValueError: for an unknown name, with the nearest one, or another bad argument.
@@ -78,29 +81,32 @@ class PartitionScores:
     segments: Segments = "components"
     connectivity: int = 1
     ignore_index: int | None = None
+    unit: Unit = "nats"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "metrics", _names(self.metrics))
         arguments.one_of("segments", self.segments, get_args(Segments))
         arguments.whole_number("connectivity", self.connectivity, low=1)
         arguments.label("ignore_index", self.ignore_index)
+        arguments.one_of("unit", self.unit, get_args(Unit))
 
     @property
     def names(self) -> tuple[str, ...]:
         """The keys of the result, in its order."""
         return tuple(self.metrics)
 
-    def __call__(self, truth: Any, prediction: Any) -> dict[str, float]:
+    def __call__(self, truth: Any, prediction: Any, mask: Any = None) -> dict[str, float]:
         truth, prediction = _label_map("truth", truth), _label_map("prediction", prediction)
         if truth.shape != prediction.shape:
             raise ValueError(
                 f"prediction must have the shape of truth, {truth.shape}, got {prediction.shape}"
             )
-        valid = (
-            np.ones(truth.shape, np.bool_)
-            if self.ignore_index is None
-            else truth != self.ignore_index
-        )
+        left_out = () if self.ignore_index is None else (self.ignore_index,)
+        valid = ~is_among(truth, left_out)
+        if mask is not None:
+            counted = host("mask", mask)
+            check_mask(counted.dtype, counted.shape, truth.shape, like="truth")
+            valid &= counted
         if not valid.any():
             return dict.fromkeys(self.names, math.nan)
         pair = {"truth": truth, "prediction": prediction}
@@ -110,17 +116,19 @@ class PartitionScores:
             named = zip(regions, pair.values(), strict=True)
             objects = table.relabel(*(object_names(one, labels[valid]) for one, labels in named))
         return {
-            name: float(SCORES[name](objects if name in self._of_objects else table))
+            name: self._in_unit(SCORES[name], objects if name in self._of_objects else table)
             for name in self.names
         }
+
+    def _in_unit(self, score: Measure, table: ContingencyTable) -> float:
+        value = float(score(table))
+        return float(in_unit(self.unit, value)) if score.unit == "nats" else value
 
     @property
     def _of_objects(self) -> tuple[str, ...]:
         return tuple(name for name in self.names if SCORES[name].needs == "objects")
 
-    def _regions(
-        self, name: str, labels: NDArray[Any], valid: NDArray[np.bool_]
-    ) -> NDArray[np.int64]:
+    def _regions(self, name: str, labels: NDArray[Any], valid: NDArray[np.bool_]) -> Labels:
         """The numbers of the segments of the valid pixels, in one row."""
         lowest = int(labels[valid].min())
         if lowest < 0:
@@ -128,7 +136,7 @@ class PartitionScores:
                 f"{name} must hold labels that are not negative (or ignored), got {lowest}"
             )
         if self.segments == "labels":
-            return signed(name, labels[valid])
+            return as_labels(labels[valid])
         return connected_components(labels, connectivity=self.connectivity, valid=valid)[valid]
 
 
@@ -140,6 +148,8 @@ def partition_scores(
     segments: Segments = "components",
     connectivity: int = 1,
     ignore_index: int | None = None,
+    unit: Unit = "nats",
+    mask: Any = None,
 ) -> dict[str, float]:
     r"""Distances and scores of the partitions that two label maps of an image describe.
 
@@ -153,7 +163,7 @@ def partition_scores(
         metrics: one name or several of :data:`~metriseg.partitions.SCORES`: those of
             :data:`~metriseg.partitions.MEASURES` that don't grow with the image, and as
             ``"normalized_<name>"`` the form within 0 … 1 of those that have one. "split", "merge"
-            and "variation_of_information" are in nats, all others are pure numbers. "object_f1",
+            and "variation_of_information" are in ``unit``, all others pure numbers. "object_f1",
             "object_ap", "mean_object_ap" and "panoptic_quality" are those of
             :func:`~metriseg.partitions.object_scores`: every segment is an object but those of
             label 0, which are the background.
@@ -165,6 +175,10 @@ def partition_scores(
             them, in neither map, so a prediction that is right on all other pixels is perfect.
             None leaves out nothing. With "labels" and the background's label the background of
             the truth is left out, as is the custom for the adapted Rand error.
+        unit: of information: "nats", or "bits", which are 1/ln 2 as many.
+        mask: bool, of the maps' shape: the pixels that count, such as
+            :func:`~metriseg.partitions.boundary_mask` gives; the others are left out in the same
+            way. None counts all.
 
     Returns:
         A number for every name, all NaN where no pixel is left to compare.
@@ -182,8 +196,8 @@ def partition_scores(
     {'variation_of_information': 0.828, 'split': 0.471, 'merge': 0.357,
      'adapted_rand_error': 0.368, 'normalized_partition_distance': 0.286}
     """
-    score = PartitionScores(metrics, segments, connectivity, ignore_index)
-    return score(truth, prediction)
+    score = PartitionScores(metrics, segments, connectivity, ignore_index, unit)
+    return score(truth, prediction, mask)
 
 
 def mean_scores(

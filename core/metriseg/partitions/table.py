@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+
+from metriseg import arguments
+
+#: Of information.
+Unit: TypeAlias = Literal["nats", "bits"]
 
 
 class Signatures(NamedTuple):
@@ -146,6 +151,24 @@ def missing_information(values: NDArray[Any], whole: Any) -> NDArray[np.float64]
     logarithm = np.where(share > 0.5, np.log1p(-np.minimum(rest, 0.5)), np.log(share))
     terms: NDArray[np.float64] = -(values * logarithm) + 0.0
     return terms
+
+
+def conditional_entropy(table: Table, whole: Any) -> Any:
+    """-sum C/N ln(C / whole)."""
+    terms = missing_information(table.values, whole)
+    return table.sum_cells(terms) / np.asarray(table.total, np.float64)
+
+
+def in_unit(unit: Unit, nats: Any) -> Any:
+    """Information in that unit."""
+    arguments.one_of("unit", unit, get_args(Unit))
+    return nats if unit == "nats" else nats / np.log(2)
+
+
+def ratio(numerator: Any, denominator: Any, *, empty: float) -> Any:
+    """The quotient, ``empty`` where the denominator is 0."""
+    whole = np.asarray(denominator, np.float64)
+    return np.divide(numerator, whole, out=np.full(whole.shape, empty), where=whole != 0)
 
 
 def symmetric_differences(table: Table) -> NDArray[Any]:

@@ -9,11 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metriseg.partitions.grouping import Cells, few_enough, total_count
+from metriseg.partitions.grouping import Cells, few_enough, of_labels_in_one_form, total_count
 from metriseg.partitions.index_files import read_arrays, written_anew
 
 #: The layout of the files.
 VERSION = 1
+
+_TYPES = {
+    "x": (np.int64, np.uint64),
+    "y": (np.int64, np.uint64),
+    "values": (np.int64, np.float64),
+    "features": (np.float64,),
+}
 
 
 def write_table(path: str | os.PathLike[str], cells: Cells | None) -> None:
@@ -41,16 +48,16 @@ def read_table(path: str | os.PathLike[str]) -> Cells | None:
     wrong = _what_is_wrong(kept)
     if wrong:
         raise ValueError(f"path must be a file that save wrote, got {path}: {wrong}")
-    return Cells(kept["x"], kept["y"], kept["values"], kept.get("features"))
+    return of_labels_in_one_form(Cells(kept["x"], kept["y"], kept["values"], kept.get("features")))
 
 
 def _what_is_wrong(kept: Mapping[str, NDArray[Any]]) -> str:
     """Why these can't be a table's entries; "" where they can."""
-    for name, types in {"x": "l", "y": "l", "values": "ld", "features": "d"}.items():
+    for name, types in _TYPES.items():
         if name not in kept:
             if name != "features":
                 return f"it has no {name}"
-        elif kept[name].dtype not in [np.dtype({"l": "i8", "d": "f8"}[one]) for one in types]:
+        elif kept[name].dtype not in types:
             return f"its {name} are of dtype {kept[name].dtype}"
     x, y, values = kept["x"], kept["y"], kept["values"]
     features = kept.get("features")

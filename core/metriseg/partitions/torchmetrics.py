@@ -8,7 +8,9 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
+from metriseg.arrays import LARGEST
 from metriseg.partitions.scores import DEFAULT_SCORES, SCORES, PartitionScores, Segments
+from metriseg.partitions.table import Unit
 
 try:
     from torchmetrics import Metric
@@ -35,10 +37,11 @@ class PartitionMetric(Metric):
         segments: "components" of each label, or the "labels" themselves.
         connectivity: of the components.
         ignore_index: pixels with this label in the target are left out.
+        unit: of information: "nats" or "bits".
         kwargs: of ``torchmetrics.Metric``, such as ``sync_on_compute``.
 
     Returns:
-        ``compute()`` gives ``{name: mean}``, scalars: nats or pure numbers as in
+        ``compute()`` gives ``{name: mean}``, scalars: in the unit, or pure numbers as in
         :data:`~metriseg.partitions.SCORES`, NaN while no image has a pixel that counts.
 
     Raises:
@@ -59,10 +62,11 @@ class PartitionMetric(Metric):
         segments: Segments = "components",
         connectivity: int = 1,
         ignore_index: int | None = None,
+        unit: Unit = "nats",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.scores = PartitionScores(metrics, segments, connectivity, ignore_index)
+        self.scores = PartitionScores(metrics, segments, connectivity, ignore_index, unit)
         for name in self.scores.names:
             self.add_state(f"{name}_sum", torch.zeros(()), dist_reduce_fx="sum")
             self.add_state(f"{name}_count", torch.zeros(()), dist_reduce_fx="sum")
@@ -102,6 +106,11 @@ class PartitionMetric(Metric):
 
 
 def _as_numbers(scores: PartitionScores) -> Tensor:
-    ignored = scores.ignore_index
     kind = get_args(Segments).index(scores.segments)
-    return torch.tensor([kind, scores.connectivity, int(ignored is not None), ignored or 0])
+    ignored, large = scores.ignore_index or 0, 0
+    if ignored > LARGEST:
+        # more than a tensor's int64 holds
+        ignored, large = ignored - LARGEST - 1, 1
+    given = int(scores.ignore_index is not None) + large
+    unit = get_args(Unit).index(scores.unit)
+    return torch.tensor([kind, scores.connectivity, given, ignored, unit])

@@ -17,14 +17,14 @@ from metriseg.arrays import host
 from metriseg.partitions.counting.arrays import cells_of_arrays
 from metriseg.partitions.counting.blocks import block_shape, regions
 from metriseg.partitions.counting.ignored import IgnoredLabels
-from metriseg.partitions.counting.planes import check_planes
+from metriseg.partitions.counting.planes import check_mask, check_planes
 from metriseg.partitions.counting.progress import watched
 from metriseg.partitions.grouping import Cells, added_up
 from metriseg.partitions.label_maps import check_labels, of_zarr, same_shape
 
 #: Pixels of a Zarr array read at once where its chunks are smaller.
 READ = 1 << 20
-_NAMES = ("x", "y", "weight", "features")
+_NAMES = ("x", "y", "weight", "features", "mask")
 #: Chunks, or what they were merged to, that one task of Dask adds up.
 FAN_IN = 8
 
@@ -40,12 +40,18 @@ def is_dask(values: Any) -> bool:
 
 
 def cells_of_chunks(
-    x: Any, y: Any, weight: Any, features: Any, ignored: IgnoredLabels, progress: bool
+    x: Any,
+    y: Any,
+    weight: Any,
+    features: Any,
+    mask: Any,
+    ignored: IgnoredLabels,
+    progress: bool,
 ) -> Iterator[Cells]:
     """Entries of two label maps, one of the arrays being of chunks."""
     arrays: list[Any] = [
         one if one is None or is_chunked(one) else host(name, one)
-        for name, one in zip(_NAMES, (x, y, weight, features), strict=True)
+        for name, one in zip(_NAMES, (x, y, weight, features, mask), strict=True)
     ]
     _check(*arrays)
     if any(is_dask(one) for one in arrays):
@@ -54,11 +60,13 @@ def cells_of_chunks(
             yield whole
         return
     for part in watched(_parts(arrays), progress):
-        x, y, weight, features = (
-            None if one is None else _part(name, one, part)
-            for name, one in zip(_NAMES, arrays, strict=True)
+        cells = _cells_of_chunk(
+            *(
+                None if one is None else _part(name, one, part)
+                for name, one in zip(_NAMES, arrays, strict=True)
+            ),
+            ignored=ignored,
         )
-        cells = added_up(cells_of_arrays(x, y, weight, features, ignored))
         if cells is not None:
             yield cells
 
@@ -75,9 +83,9 @@ def _part(name: str, array: Any, part: tuple[slice, ...]) -> Any:
         ) from error
 
 
-def _check(x: Any, y: Any, weight: Any, features: Any) -> None:
+def _check(x: Any, y: Any, weight: Any, features: Any, mask: Any) -> None:
     """What can be told before anything is read."""
-    for name, one in (("x", x), ("y", y), ("weight", weight), ("features", features)):
+    for name, one in zip(_NAMES, (x, y, weight, features, mask), strict=True):
         if one is not None and any(math.isnan(length) for length in one.shape):
             raise ValueError(
                 f"{name} must have known chunk sizes, got shape {one.shape}: call its"
@@ -89,6 +97,8 @@ def _check(x: Any, y: Any, weight: Any, features: Any) -> None:
     for name, planes in (("weight", weight), ("features", features)):
         if planes is not None:
             check_planes(name, planes.shape, x.shape)
+    if mask is not None:
+        check_mask(mask.dtype, mask.shape, x.shape)
 
 
 def _parts(arrays: Sequence[Any]) -> list[tuple[slice, ...]]:
@@ -132,9 +142,11 @@ def _blocks(values: Any, chunks: tuple[tuple[int, ...], ...]) -> Iterator[Any]:
 
 
 def _cells_of_chunk(
-    x: Any, y: Any, weight: Any, features: Any, ignored: IgnoredLabels
+    x: Any, y: Any, weight: Any, features: Any, mask: Any, *, ignored: IgnoredLabels
 ) -> Cells | None:
-    return added_up(cells_of_arrays(x, y, weight, features, ignored)) if x.size else None
+    if not x.size:
+        return None
+    return added_up(cells_of_arrays(x, y, weight, features, ignored, mask=mask))
 
 
 def _computed(whole: Any, progress: bool) -> Cells | None:

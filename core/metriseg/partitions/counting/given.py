@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metriseg.arrays import LARGEST, host, signed
+from metriseg.arrays import LARGEST, Labels, as_labels, host, is_large
 from metriseg.partitions.counting.planes import check_features, check_measure
 from metriseg.partitions.grouping import Cells, few_enough, total_count
 from metriseg.partitions.label_maps import label_array, not_negative
@@ -42,7 +42,7 @@ def _numbers(name: str, given: Any) -> NDArray[Any]:
 
 
 def _counts(values: NDArray[Any]) -> NDArray[np.int64]:
-    if values.dtype == np.uint64 and values.size and int(values.max()) > LARGEST:
+    if is_large(values.dtype) and values.size and int(values.max()) > LARGEST:
         raise ValueError(
             f"values must hold counts up to 2^63 - 1, got {int(values.max())}: give larger ones as"
             " floating-point numbers"
@@ -50,8 +50,8 @@ def _counts(values: NDArray[Any]) -> NDArray[np.int64]:
     return values.astype(np.int64)
 
 
-def _given_labels(name: str, given: Any) -> NDArray[np.int64]:
+def _given_labels(name: str, given: Any) -> Labels:
     labels = host(name, given)
-    found = signed(name, label_array(name, labels) if labels.size else labels)
+    found = as_labels(label_array(name, given) if labels.size else labels)
     not_negative(name, found)
     return found

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from metriseg.partitions.grouping import Cells
+from metriseg.arrays import host, is_among, is_tensor
+from metriseg.partitions.grouping import Cells, selected
 
 Ignore: TypeAlias = int | Collection[int] | Mapping[str, int | Collection[int]] | None
 
@@ -17,8 +18,8 @@ Ignore: TypeAlias = int | Collection[int] | Mapping[str, int | Collection[int]] 
 class IgnoredLabels(NamedTuple):
     """The labels left out on each side."""
 
-    x: NDArray[np.int64]
-    y: NDArray[np.int64]
+    x: tuple[int, ...]
+    y: tuple[int, ...]
 
 
 def ignored_labels(ignore: Ignore, *, name: str = "ignore") -> IgnoredLabels:
@@ -37,15 +38,17 @@ def ignored_labels(ignore: Ignore, *, name: str = "ignore") -> IgnoredLabels:
     return IgnoredLabels(both, both)
 
 
-def _labels(name: str, given: Any) -> NDArray[np.int64]:
+def _labels(name: str, given: Any) -> tuple[int, ...]:
     if given is None:
-        return np.empty(0, np.int64)
+        return ()
+    if is_tensor(given):
+        given = host(name, given)
     try:
         listed = [given] if isinstance(given, (str, bytes)) else list(given)
     except TypeError:
         # one number: of Python, or an array of no axis
         listed = [given]
-    return np.array([_label(name, one, given) for one in listed], np.int64)
+    return tuple(_label(name, one, given) for one in listed)
 
 
 def _label(name: str, one: Any, given: Any) -> int:
@@ -56,8 +59,8 @@ def _label(name: str, one: Any, given: Any) -> int:
         label = None
     if is_truth or label is None:
         raise ValueError(f"{name} must be an integer label or several, got {given!r}")
-    if not -(2**63) <= label < 2**63:
-        raise ValueError(f"{name} must hold labels within int64, got {one!r}")
+    if not -(2**63) <= label < 2**64:
+        raise ValueError(f"{name} must hold labels within int64 or uint64, got {one!r}")
     return label
 
 
@@ -65,10 +68,9 @@ def without_ignored(cells: Cells, ignored: IgnoredLabels) -> Cells:
     """The entries whose labels count on both sides."""
     drop: NDArray[np.bool_] | None = None
     for labels, names in zip((cells.x, cells.y), ignored, strict=True):
-        for name in names:
-            drop = labels == name if drop is None else drop | (labels == name)
+        if names:
+            found = is_among(labels, names)
+            drop = found if drop is None else drop | found
     if drop is None or not drop.any():
         return cells
-    kept = ~drop
-    features = None if cells.features is None else cells.features[kept]
-    return Cells(cells.x[kept], cells.y[kept], cells.values[kept], features)
+    return selected(cells, ~drop)

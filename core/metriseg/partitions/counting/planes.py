@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 def check_planes(name: str, came: tuple[int, ...], shape: tuple[int, ...]) -> None:
     """Raise for weights or features that are not of these pixels."""
@@ -11,6 +13,17 @@ def check_planes(name: str, came: tuple[int, ...], shape: tuple[int, ...]) -> No
         count = "R" if name == "weight" else "F"
         rest = ", ".join(map(str, shape))
         raise ValueError(f"{name} must have shape {plain}({count}, {rest}), got {came}")
+
+
+def check_mask(
+    dtype: Any, came: tuple[int, ...], shape: tuple[int, ...], *, like: str = "x"
+) -> None:
+    """Raise for what doesn't say of each of these pixels whether it counts."""
+    if str(dtype).removeprefix("torch.") != "bool" or came != shape:
+        raise ValueError(
+            f"mask must be bool of the shape of {like}, {shape}, got"
+            f" {str(dtype).removeprefix('torch.')} of {tuple(came)}"
+        )
 
 
 def check_measure(name: str, fine: bool) -> None:
