@@ -21,12 +21,16 @@ from scipy.io import savemat
 
 from metriseg.data.label_maps import read_image, read_label_map
 from metriseg.data.nifti import check_one_space
+from metriseg.data.slices import slices_of
 from metriseg.partitions import contingency_table, partition_scores
+from metriseg.stored import StoredArray, squeezed
 
 Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
 tifffile = pytest.importorskip("tifffile", reason="tifffile is not installed")
 nibabel = pytest.importorskip("nibabel", reason="nibabel is not installed")
 zarr = pytest.importorskip("zarr", reason="zarr is not installed")
+h5py = pytest.importorskip("h5py", reason="h5py is not installed")
+tensorstore = pytest.importorskip("tensorstore", reason="tensorstore is not installed")
 
 RANDOM = np.random.default_rng(4)
 FLAT = RANDOM.integers(0, 200, (7, 9))
@@ -61,6 +65,46 @@ def write_tiff(path: Path, labels: NDArray[Any]) -> None:
     tifffile.imwrite(path, labels, photometric="minisblack")
 
 
+def write_hdf5(path: Path, labels: NDArray[Any]) -> None:
+    with h5py.File(path, "w") as file:
+        file.create_dataset("labels", data=labels, chunks=(3,) * labels.ndim, compression="gzip")
+
+
+def write_slices(folder: Path, labels: NDArray[Any]) -> None:
+    """Numbers without leading zeros, so that 10 comes before 9 by name."""
+    folder.mkdir()
+    for index, one in enumerate(labels):
+        write_tiff(folder / f"slice_{8 + index}.tif", one)
+
+
+def write_n5(folder: Path, labels: NDArray[Any], name: str = "") -> None:
+    """A root that says what it is, and the axes x, y, z that N5 lists."""
+    kept = {"driver": "file", "path": f"{folder / name}/"}
+    said = {"dimensions": labels.T.shape, "blockSize": (3,) * labels.ndim}
+    said |= {"dataType": str(labels.dtype), "compression": {"type": "gzip"}}
+    spec = {"driver": "n5", "kvstore": kept, "metadata": said}
+    tensorstore.open(spec, create=True).result()[...] = labels.T
+    if name:
+        (folder / "attributes.json").write_text('{"n5": "2.5.1"}')
+
+
+def write_precomputed(folder: Path, *scales: NDArray[Any]) -> None:
+    """Volumes whose corner is elsewhere than at 0."""
+    for factor, labels in enumerate(scales, 1):
+        size = 4 * factor
+        scale = {"size": labels.T.shape, "resolution": (size, size, 40), "voxel_offset": (7, 5, 3)}
+        scale |= {"encoding": "compressed_segmentation", "chunk_size": (2, 4, 3)}
+        scale |= {"compressed_segmentation_block_size": (8, 8, 8)}
+        said = {"type": "segmentation", "data_type": str(labels.dtype), "num_channels": 1}
+        spec = {
+            "driver": "neuroglancer_precomputed",
+            "kvstore": {"driver": "file", "path": f"{folder}/"},
+            "multiscale_metadata": said,
+            "scale_metadata": scale,
+        }
+        tensorstore.open(spec, create=True).result()[..., 0] = labels.T
+
+
 Writer = Callable[[Path, NDArray[Any]], None]
 ROUND_TRIPS: list[tuple[str, Writer, NDArray[Any]]] = [
     ("grey.png", write_png, FLAT.astype(np.uint8)),
@@ -77,6 +121,16 @@ ROUND_TRIPS: list[tuple[str, Writer, NDArray[Any]]] = [
     ("flat.zarr", write_zarr, FLAT),
     ("volume.zarr", write_zarr, VOLUME.astype(np.uint8)),
     ("one.mat", write_bsds, FLAT.astype(np.uint16)),
+    ("whole.npy", np.save, FLAT.astype(np.float32)),
+    ("whole.tif", write_tiff, VOLUME.astype(np.float32)),
+    ("half.npy", np.save, FLAT.astype(np.float16)),
+    ("row.npy", np.save, FLAT[0].astype(np.float64)),
+    ("one.npz", np.savez, VOLUME.astype(np.uint16)),
+    ("flat.h5", write_hdf5, FLAT.astype(np.uint64) << 40),
+    ("volume.hdf5", write_hdf5, VOLUME.astype(">i4")),
+    ("slices", write_slices, VOLUME.astype(np.uint16)),
+    ("volume.n5", write_n5, VOLUME.astype(np.uint32)),
+    ("precomputed", write_precomputed, VOLUME.astype(np.uint64)),
 ]
 
 
@@ -94,7 +148,7 @@ def test_round_trip(tmp_path: Path, name: str, write: Writer, labels: NDArray[An
 
 
 def test_large_files_are_not_read_at_once(tmp_path: Path) -> None:
-    np.save(tmp_path / "a.npy", FLAT)
+    np.save(tmp_path / "a.npy", np.zeros((1 << 20) + 1, np.uint8))
     write_zarr(tmp_path / "a.zarr", FLAT)
     assert isinstance(read_label_map(tmp_path / "a.npy"), np.memmap)
     assert isinstance(read_label_map(tmp_path / "a.zarr"), zarr.Array)
@@ -227,6 +281,270 @@ def test_zarr_groups(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"got 2: labels/s0, raw; name one, as .*g.zarr/labels/s0"):
         read_label_map(tmp_path / "g.zarr")
     np.testing.assert_array_equal(np.asarray(read_label_map(tmp_path / "g.zarr/raw")), FLAT)
+
+
+# ---------------------------------------------------------------------- volumes in chunks
+
+
+LARGE = VOLUME.astype(np.uint64) + np.uint64(2**63 + 5)
+
+
+def test_numbers_above_int64_are_kept(tmp_path: Path) -> None:
+    """As they stand, in the files that have room for them."""
+    write_hdf5(tmp_path / "v.h5", LARGE)
+    write_n5(tmp_path / "v.n5", LARGE)
+    write_precomputed(tmp_path / "v", LARGE)
+    write_zarr(tmp_path / "v.zarr", LARGE)
+    np.savez(tmp_path / "v.npz", LARGE)
+    for name in ("v.h5", "v.n5", "v", "v.zarr", "v.npz"):
+        read = read_label_map(tmp_path / name)
+        assert read.dtype == np.uint64
+        np.testing.assert_array_equal(np.asarray(read), LARGE)
+
+
+def test_arrays_of_an_hdf5_file(tmp_path: Path) -> None:
+    """By name; without one the only array of integers, beside an image of fractions."""
+    path = tmp_path / "v.h5"
+    with h5py.File(path, "w") as file:
+        file["image"] = VOLUME / 7
+        file["volumes/labels/cells"] = VOLUME
+        file["scalar"] = 3
+    np.testing.assert_array_equal(np.asarray(read_label_map(path)), VOLUME)
+    with h5py.File(path, "a") as file:
+        file["volumes/labels/nuclei"] = VOLUME + 1
+    named = read_label_map(f"{path}:volumes/labels/nuclei")
+    np.testing.assert_array_equal(np.asarray(named), VOLUME + 1)
+    with pytest.raises(ValueError, match=r"2 arrays of integers, .*: name one, as v.h5:volumes/la"):
+        read_label_map(path)
+    with pytest.raises(ValueError, match=r"has no array 'cells', but image, volumes/labels/cells"):
+        read_label_map(f"{path}:cells")
+    with pytest.raises(ValueError, match=r"volumes is a group, of volumes/labels/cells, "):
+        read_label_map(f"{path}:volumes")
+    with pytest.raises(ValueError, match=r"has no array 'scalar'"):
+        read_label_map(f"{path}:scalar")
+    with pytest.raises(FileNotFoundError, match=r"path must be a file that exists, got .*none.h5$"):
+        read_label_map(tmp_path / "none.h5:cells")
+
+
+def test_arrays_of_an_archive(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    np.savez(path, first=FLAT, second=FLAT + 1.0)
+    np.testing.assert_array_equal(read_label_map(f"{path}:second"), FLAT + 1)
+    with pytest.raises(ValueError, match=r"2 arrays, first, second: name one, as a.npz:first"):
+        read_label_map(path)
+    with pytest.raises(ValueError, match=r"has no array 'third', but first, second"):
+        read_label_map(f"{path}:third")
+
+
+def test_names_with_a_colon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only where a file or folder ends before it."""
+    monkeypatch.chdir(tmp_path)
+    np.save("a:b.npy", FLAT)
+    np.testing.assert_array_equal(read_label_map("a:b.npy"), FLAT)
+    with pytest.raises(FileNotFoundError, match=r"got a:c.npy$"):
+        read_label_map("a:c.npy")
+
+
+def ome_zarr(path: Path, version: int, *levels: NDArray[Any]) -> Any:
+    """An image of several levels, as version 0.4 (Zarr 2) or 0.5 (Zarr 3) puts it down."""
+    group = zarr.open_group(str(path), mode="a", zarr_format=version)
+    datasets = [{"path": f"s{index}"} for index in range(len(levels))]
+    for one, labels in zip(datasets, levels, strict=True):
+        group.create_array(one["path"], data=labels, chunks=(3,) * labels.ndim)
+    say(group, "multiscales", [{"datasets": datasets}])
+    return group
+
+
+def say(group: Any, name: str, value: Any) -> None:
+    group.attrs.update({name: value} if group.metadata.zarr_format == 2 else {"ome": {name: value}})
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_levels_of_ome_zarr(tmp_path: Path, version: int) -> None:
+    """The finest, which is the first, unless another is named."""
+    path = tmp_path / "v.zarr"
+    ome_zarr(path, version, VOLUME, VOLUME[::2, ::2, ::2])
+    assert read_label_map(path).shape == VOLUME.shape
+    np.testing.assert_array_equal(np.asarray(read_label_map(path)), VOLUME)
+    coarse = read_label_map(f"{path}:s1")
+    np.testing.assert_array_equal(np.asarray(coarse), VOLUME[::2, ::2, ::2])
+    with pytest.raises(ValueError, match=r"it has no 's2', but s0, s1"):
+        read_label_map(f"{path}:s2")
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_labels_beside_an_image(tmp_path: Path, version: int) -> None:
+    """Its brightness isn't taken for labels unless one asks."""
+    path = tmp_path / "v.zarr"
+    group = ome_zarr(path, version, VOLUME.astype(np.uint16) * 9)
+    say(group.create_group("labels"), "labels", ["cells", "nuclei"])
+    ome_zarr(path / "labels" / "cells", version, VOLUME, VOLUME[::2])
+    ome_zarr(path / "labels" / "nuclei", version, VOLUME + 1)
+    for name, labels in {
+        "labels/cells": VOLUME,
+        "labels/cells/s1": VOLUME[::2],
+        "labels/nuclei": VOLUME + 1,
+        "s0": VOLUME * 9,
+    }.items():
+        np.testing.assert_array_equal(np.asarray(read_label_map(f"{path}:{name}")), labels)
+    words = r"labels/cells, labels/nuclei: name one, as .*v.zarr/labels/cells; or .*v.zarr/s0"
+    with pytest.raises(ValueError, match=words):
+        read_label_map(path)
+    with pytest.raises(ValueError, match=r"got 2: cells, nuclei; name one, as .*:labels/cells"):
+        read_label_map(f"{path}:labels")
+
+
+def test_arrays_of_n5(tmp_path: Path) -> None:
+    path = tmp_path / "v.n5"
+    write_n5(path, VOLUME, "em/cells/s0")
+    write_n5(path, VOLUME[::2], "em/cells/s1")
+    np.testing.assert_array_equal(np.asarray(read_label_map(path)), VOLUME)
+    np.testing.assert_array_equal(np.asarray(read_label_map(f"{path}:em/cells")), VOLUME)
+    np.testing.assert_array_equal(np.asarray(read_label_map(f"{path}:em/cells/s1")), VOLUME[::2])
+    write_n5(path, VOLUME + 1, "em/nuclei")
+    np.testing.assert_array_equal(np.asarray(read_label_map(f"{path}:em/nuclei")), VOLUME + 1)
+    write_n5(path, VOLUME + 1, "em/other/s0")
+    with pytest.raises(ValueError, match=r"got 4: cells/s0, .*name one, as .*v.n5:em/cells/s0"):
+        read_label_map(f"{path}:em")
+    with pytest.raises(ValueError, match=r"it has no 'cells', but em/cells/s0, em/cells/s1"):
+        read_label_map(f"{path}:cells")
+
+
+def test_scales_of_precomputed_chunks(tmp_path: Path) -> None:
+    path = tmp_path / "v"
+    write_precomputed(path, VOLUME.astype(np.uint32), VOLUME[:, ::2, ::2].astype(np.uint32))
+    for name in ("v", "v:0", "v:4_4_40"):
+        np.testing.assert_array_equal(np.asarray(read_label_map(tmp_path / name)), VOLUME)
+    coarse = np.asarray(read_label_map(f"{path}:1"))
+    np.testing.assert_array_equal(coarse, VOLUME[:, ::2, ::2])
+    with pytest.raises(ValueError, match=r"it has no scale '2', but 4_4_40, 8_8_40"):
+        read_label_map(f"{path}:2")
+
+
+def test_slices_must_be_alike(tmp_path: Path) -> None:
+    write_slices(tmp_path / "s", VOLUME.astype(np.uint16))
+    write_tiff(tmp_path / "s" / "slice_12.tif", FLAT.astype(np.uint16))
+    read = read_label_map(tmp_path / "s")
+    with pytest.raises(
+        ValueError, match=r"slice_8.tif is \(6, 5\) of uint16, and slice_12.tif \(7"
+    ):
+        np.asarray(read)
+
+
+def test_slices_in_natural_order(tmp_path: Path) -> None:
+    names = ["z1_c10.tif", "z1_c9.TIF", "Z2_c1.tiff", "z10_c1.tif"]
+    for name in names:
+        write_tiff(tmp_path / name, FLAT.astype(np.uint8))
+    (tmp_path / "notes.txt").write_text("")
+    (tmp_path / "._z1_c9.tif").write_text("")
+    found = [file.name for file in slices_of(tmp_path)]
+    assert found == ["z1_c9.TIF", "z1_c10.tif", "Z2_c1.tiff", "z10_c1.tif"]
+
+
+STORES: dict[str, Writer] = {
+    "v.h5": write_hdf5,
+    "v.zarr": write_zarr,
+    "v.n5": write_n5,
+    "v": write_precomputed,
+    "slices": write_slices,
+}
+
+
+@pytest.mark.parametrize("name", STORES)
+def test_tables_of_stores(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside every other, whose chunks differ, and beside an array: as in memory."""
+    monkeypatch.setattr("metriseg.partitions.counting.chunked.READ", 30)
+    other = np.roll(VOLUME, 1, axis=2).astype(np.uint32)
+    known = contingency_table(VOLUME, other)
+    STORES[name](tmp_path / name, VOLUME.astype(np.uint32))
+    assert contingency_table(read_label_map(tmp_path / name), other) == known
+    assert contingency_table(VOLUME, read_label_map(tmp_path / name)) == known.__class__.from_cells(
+        *contingency_table(VOLUME, VOLUME).cells
+    )
+    for second, write in STORES.items():
+        write(tmp_path / f"2{second}", other)
+        table = contingency_table(
+            read_label_map(tmp_path / name), read_label_map(tmp_path / f"2{second}")
+        )
+        assert table == known
+
+
+def test_chunks_are_read_once_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of both files, though they differ: 2 and 3 slices are in parts of 6, and 12 are there."""
+    labels = np.arange(12 * 8 * 8).reshape(12, 8, 8) // 50
+    for name, depth in (("a.h5", 2), ("b.h5", 3)):
+        with h5py.File(tmp_path / name, "w") as file:
+            file.create_dataset("labels", data=labels, chunks=(depth, 8, 8))
+    parts: list[tuple[slice, ...]] = []
+    known = StoredArray.__getitem__
+
+    def counted(self: StoredArray, key: Any) -> Any:
+        parts.append(key)
+        return known(self, key)
+
+    monkeypatch.setattr("metriseg.partitions.counting.chunked.READ", 6 * 64)
+    monkeypatch.setattr(StoredArray, "__getitem__", counted)
+    read = [read_label_map(tmp_path / name) for name in ("a.h5", "b.h5")]
+    assert contingency_table(*read) == contingency_table(labels, labels)
+    assert [(key[1].start, key[1].stop) for key in parts] == [(0, 6), (0, 6), (6, 12), (6, 12)]
+    monkeypatch.setattr("metriseg.partitions.counting.chunked.ALIGNED", 3 * 64)
+    parts.clear()
+    assert contingency_table(*read) == contingency_table(labels, labels)
+    assert max(key[1].stop - key[1].start for key in parts) <= 6
+
+
+def test_a_volume_is_never_whole_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """32 MiB a file, of which parts of 1 MiB a file are read."""
+    shape = (64, 256, 256)
+    labels = np.arange(64, dtype=np.uint64)[:, None, None] // 5 + np.zeros(shape, np.uint64)
+    for name in ("a.h5", "b.h5"):
+        with h5py.File(tmp_path / name, "w") as file:
+            file.create_dataset("labels", data=labels, chunks=(4, 256, 64), compression="gzip")
+    whole = labels.nbytes
+    del labels
+    monkeypatch.setattr("metriseg.partitions.counting.chunked.READ", 1 << 17)
+    tracemalloc.start()
+    try:
+        table = contingency_table(
+            read_label_map(tmp_path / "a.h5"), read_label_map(tmp_path / "b.h5")
+        )
+        assert table.total == np.prod(shape)
+        assert tracemalloc.get_traced_memory()[1] < whole / 4
+    finally:
+        tracemalloc.stop()
+
+
+def test_weights_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several a voxel: their axis comes first, and is never cut."""
+    monkeypatch.setattr("metriseg.partitions.counting.chunked.READ", 30)
+    weight = RANDOM.integers(0, 5, (2, *VOLUME.shape)).astype(float)
+    stored = StoredArray(weight.shape, weight.dtype, (1, 2, 3, 2), lambda part: weight[part])
+    write_hdf5(tmp_path / "v.h5", VOLUME)
+    table = contingency_table(read_label_map(tmp_path / "v.h5"), VOLUME // 3, weight=stored)
+    assert table == contingency_table(VOLUME, VOLUME // 3, weight=weight)
+
+
+def test_parts_of_a_stored_array() -> None:
+    """Whole axes unless sliced or numbered; no steps, which the chunks don't know."""
+    stored = StoredArray(VOLUME.shape, VOLUME.dtype, (9, 2, 2), lambda part: VOLUME[part])
+    assert (stored.chunks, stored.ndim) == ((4, 2, 2), 3)
+    np.testing.assert_array_equal(stored[1:3], VOLUME[1:3])
+    np.testing.assert_array_equal(stored[..., 1:3, :, 2:9], VOLUME[1:3, :, 2:9])
+    np.testing.assert_array_equal(np.asarray(stored, np.int16), VOLUME.astype(np.int16))
+    np.testing.assert_array_equal(stored[2, :, -1], VOLUME[2, :, -1])
+    np.testing.assert_array_equal(stored[..., 1:3], VOLUME[..., 1:3])
+    np.testing.assert_array_equal(stored[1:, ..., 0], VOLUME[1:, ..., 0])
+    assert stored[3:1].shape == (0, 6, 5)
+    for key in (4, -5, np.s_[::2], np.s_[:, :, :, :]):
+        with pytest.raises(IndexError, match="a part "):
+            stored[key]
+    deep = StoredArray(
+        (1, *VOLUME.shape, 1), VOLUME.dtype, (1,) * 5, lambda p: VOLUME[None, ..., None][p]
+    )
+    flat = squeezed(deep)
+    assert (flat.shape, flat.chunks) == (VOLUME.shape, (1, 1, 1))
+    np.testing.assert_array_equal(flat[1:2, :, 3:], VOLUME[1:2, :, 3:])
+    np.testing.assert_array_equal(squeezed(VOLUME[None]), VOLUME)
 
 
 # ---------------------------------------------------------------------- NIfTI
@@ -463,12 +781,32 @@ def test_unknown_ending(tmp_path: Path, name: str, words: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "write"),
-    [("f.npy", np.save), ("f.tif", write_tiff), ("f.zarr", write_zarr), ("f.mat", write_bsds)],
+    [
+        ("f.h5:labels", write_hdf5),
+        ("f.zarr", write_zarr),
+        ("f.n5", write_n5),
+        ("f.mat", write_bsds),
+    ],
 )
 def test_floats_are_no_labels(tmp_path: Path, name: str, write: Writer) -> None:
-    write(tmp_path / name, FLAT.astype(np.float32))
+    write(tmp_path / name.partition(":")[0], FLAT.astype(np.float32))
     with pytest.raises(ValueError, match=rf"path .*{name} must hold integer labels, got .*float32"):
         read_label_map(tmp_path / name)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.longdouble])
+def test_numbers_that_are_not_whole(tmp_path: Path, dtype: type) -> None:
+    """The first is named, whatever follows; without a warning."""
+    values = FLAT.astype(dtype)
+    values[2, 3], values[2, 5], values[4, 0] = np.inf, 0.5, np.nan
+    np.save(tmp_path / "f.npy", values)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ValueError, match=r"all be whole, within int64, got inf at \(2, 3\)$"):
+            read_label_map(tmp_path / "f.npy")
+    np.save(tmp_path / "f.npy", values[2])
+    with pytest.raises(ValueError, match=r"got inf at \(3,\)$"):
+        read_label_map(tmp_path / "f.npy")
 
 
 @pytest.mark.parametrize("odd", [0.5, np.nan, np.inf, 2.0**63])
@@ -476,12 +814,14 @@ def test_nifti_numbers_must_be_whole(tmp_path: Path, odd: float) -> None:
     values = VOLUME.astype(np.float64)
     values[1, 2, 3] = odd
     write_nifti(tmp_path / "f.nii.gz", values)
-    with pytest.raises(ValueError, match=r"f.nii.gz can't be read: .* must all be whole"):
+    words = rf"f.nii.gz can't be read: .* must all be whole, .* got {odd} at \(1, 2, 3\)"
+    with pytest.raises(ValueError, match=words.replace("+", r"\+")):
         read_label_map(tmp_path / "f.nii.gz")
 
 
 @pytest.mark.parametrize(
-    "name", ["b.png", "b.tif", "b.npy", "b.nii", "b.nii.gz", "b.mat", "b.zarr"]
+    "name",
+    ["b.png", "b.tif", "b.npy", "b.nii", "b.nii.gz", "b.mat", "b.zarr", "b.h5", "b.npz", "b.n5"],
 )
 def test_broken_files(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"this is none of them")
@@ -510,15 +850,21 @@ def test_pages_of_several_shapes(tmp_path: Path) -> None:
         ("a.tif", "tifffile", r"TIFF files needs tifffile: pip install 'metriseg\[partitions\]'"),
         ("a.nii", "nibabel", r"NIfTI files needs nibabel: pip install 'metriseg\[partitions\]'"),
         ("a.zarr", "zarr", r"Zarr arrays needs zarr: pip install 'metriseg\[scale\]'"),
+        ("a.h5", "h5py", r"HDF5 files needs h5py: pip install 'metriseg\[volumes\]'"),
+        ("a.n5", "tensorstore", r"N5 arrays needs tensorstore: pip install 'metriseg\[volumes\]'"),
     ],
 )
 def test_missing_packages_name_their_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, module: str, words: str
 ) -> None:
-    (tmp_path / name).write_bytes(b"")
+    if name == "a.n5":
+        write_n5(tmp_path / name, FLAT.astype(np.uint8))
+    else:
+        (tmp_path / name).write_bytes(b"")
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ImportError, match=words):
+    with pytest.raises(ImportError, match=words) as raised:
         read_label_map(tmp_path / name)
+    assert "\n" not in str(raised.value)
 
 
 # ---------------------------------------------------------------------- images

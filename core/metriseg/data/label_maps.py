@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-import math
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from metriseg.data.hdf5 import read_hdf5
 from metriseg.data.nifti import read_nifti
 from metriseg.data.packages import optional
+from metriseg.data.slices import read_slices, slices_of
+from metriseg.data.tensorstores import is_n5, is_precomputed, read_n5, read_precomputed
+from metriseg.data.zarr_stores import is_zarr, read_zarr
 
 _ANNOTATOR = re.compile(r"(?P<file>.+\.mat):(?P<number>\d+)", re.IGNORECASE)
-#: Any of these in a folder makes it a Zarr array or group.
-#: Pixels of a Zarr array, which take days to count, and of one of its chunks, which fit memory.
-_MOST = {"array": 1 << 46, "chunk": 1 << 32}
-_ZARR_FILES = ("zarr.json", ".zarray", ".zgroup")
+#: Bytes of an NPY file that is read at once: to map it into memory takes longer.
+_READ = 1 << 20
+#: What a path may name within a file or folder: ``file.h5:volumes/labels``.
+_INSIDE = re.compile(
+    r"(?P<file>.+?\.(?:h5|hdf5|hdf|n5|zarr|npz)):(?P<inside>.+)", re.IGNORECASE | re.DOTALL
+)
 
 
 def read_label_map(path: str | Path, *, segmentation: int | None = None) -> Any:
@@ -29,21 +34,32 @@ def read_label_map(path: str | Path, *, segmentation: int | None = None) -> Any:
     - PNG: grey of 1 … 16 bits as it stands; of a palette the indices, not the colours; of a colour
       picture a label a colour: 65536 red + 256 green + blue. Where there is transparency
       2^24 (255 - alpha) is added, and what is wholly transparent is one label.
-    - TIFF: the same; pages of one shape are a volume, the pages being its first axis.
-    - NPY: mapped into memory, not read at once.
-    - NIfTI, .nii and .nii.gz: integers, or floating-point numbers that are all whole. Its axes run
-      nearest to right, anterior, superior, however the file stores them.
-    - Zarr: a folder, an array or a group that holds a single one; opened, not read.
+    - TIFF: the same; pages of one shape are a volume, the pages being its first axis. A folder of
+      TIFF files is a volume of slices, in natural order, of which one is read at a time.
+    - NPY: mapped into memory, where it is large, and not read at once.
+    - NPZ: the only array, or ``file.npz:name``.
+    - NIfTI, .nii and .nii.gz. Its axes run nearest to right, anterior, superior, however the file
+      stores them.
+    - HDF5, .h5, .hdf5 and .hdf: ``file.h5:name``, or the only array of integers.
+    - Zarr: a folder, an array or a group that holds a single one. Of an OME-Zarr image the finest
+      level, and ``image.zarr:labels/cells`` for the labels beside it.
+    - N5: ``volume.n5:name``, or the only array, or the finest of a pyramid s0, s1, …; axes in the
+      order of NumPy.
+    - neuroglancer's precomputed chunks, a folder with the file info: the finest scale, or
+      ``folder:1``, or ``folder:key``; axes are z, y, x.
     - MATLAB, .mat: one of the human segmentations of a BSDS file, ``groundTruth[0, k]``.
 
-    JPEG is refused: it changes the labels that it stores.
+    HDF5, Zarr, N5, precomputed chunks and slices are opened, not read: a contingency table reads
+    them chunk by chunk. TIFF, NPY, NPZ and NIfTI may hold floating-point numbers, where these are
+    all whole; they become int64. JPEG is refused: it changes the labels that it stores.
 
     Args:
-        path: the file, or the folder of a Zarr array. ``file.mat:2`` chooses a segmentation.
+        path: the file, or the folder. ``file.mat:2`` chooses a segmentation.
         segmentation: which one of a BSDS file, from 0. It may be left out where there is one.
 
     Returns:
-        Integer array: NumPy, or ``zarr.Array``.
+        Integer array, of the file's type: NumPy, ``zarr.Array``, or another that is read by parts
+        ``labels[slices]`` and whole by ``np.asarray``.
 
     Raises:
         FileNotFoundError: when nothing is there.
@@ -59,14 +75,39 @@ def read_label_map(path: str | Path, *, segmentation: int | None = None) -> Any:
     array([[0, 0],
            [7, 7]])
     """
-    file, number = _annotator(path, segmentation)
-    readers = {**_LABELS, ".mat": lambda file: _bsds(file, number)}
+    file, inside = located(path)
+    file, number = _annotator(file, segmentation)
+    readers = _readers(inside, number)
     if number is not None and _ending(file, readers) != ".mat":
         raise ValueError(f"segmentation is for BSDS files (.mat), got {number} for {file}")
     labels = _read(file, readers)
     if np.dtype(labels.dtype).kind not in "biu":
-        raise ValueError(f"path {file} must hold integer labels, got dtype {labels.dtype}")
+        raise ValueError(f"path {path} must hold integer labels, got dtype {labels.dtype}")
     return labels
+
+
+def located(path: str | Path) -> tuple[Path, str | None]:
+    """The file or folder that a path is of, and what it names within, if anything."""
+    text = str(path)
+    found = _INSIDE.fullmatch(text)
+    if found is not None:
+        return Path(found["file"]), found["inside"]
+    folder, _, inside = text.rpartition(":")
+    if folder and inside and Path(folder).is_dir() and not Path(text).exists():
+        return Path(folder), inside
+    return Path(path), None
+
+
+def is_label_map(path: Path) -> bool:
+    """Whether this is one map, by its name or what is in it; a folder of slices may be many."""
+    ending = _ending(path, _readers(None, None))
+    return ending in _FOLDERS and ending != "slices" if path.is_dir() else bool(ending)
+
+
+def name_of_map(path: str) -> str:
+    """A path without what tells the kind of file."""
+    ending = next((one for one in _ENDINGS if path.lower().endswith(one)), "")
+    return path[: len(path) - len(ending)]
 
 
 def read_image(path: str | Path) -> NDArray[Any]:
@@ -104,11 +145,13 @@ def _annotator(path: str | Path, segmentation: int | None) -> tuple[Path, int | 
 
 
 def _ending(file: Path, known: Mapping[str, Any]) -> str:
-    """What a path ends in, of those known; "" where it has none of them."""
-    if ".zarr" in known and any((file / name).is_file() for name in _ZARR_FILES):
-        return ".zarr"
+    """What a path ends in, of those known, or what a folder is; "" where it is none of them."""
+    if file.is_dir():
+        kind = next((kind for kind, holds in _FOLDERS.items() if kind in known and holds(file)), "")
+        if kind:
+            return kind
     name = file.name.lower()
-    return next((ending for ending in known if name.endswith(ending)), "")
+    return next((ending for ending in known if ending[0] == "." and name.endswith(ending)), "")
 
 
 def _read(file: Path, readers: Mapping[str, Callable[[Path], Any]]) -> Any:
@@ -117,7 +160,8 @@ def _read(file: Path, readers: Mapping[str, Callable[[Path], Any]]) -> Any:
     ending = _ending(file, readers)
     if not ending:
         lossy = " (JPEG changes labels)" if file.suffix.lower() in (".jpg", ".jpeg") else ""
-        raise ValueError(f"path must end in {', '.join(readers)}, got {str(file)!r}{lossy}")
+        endings = ", ".join(one for one in readers if one[0] == ".")
+        raise ValueError(f"path must end in {endings}, got {str(file)!r}{lossy}")
     try:
         return readers[ending](file)
     except ImportError:
@@ -171,7 +215,7 @@ def _labels_of_colors(colors: NDArray[Any]) -> NDArray[np.int64]:
 
 def _tiff_labels(file: Path) -> NDArray[Any]:
     values, is_color = _tiff(file)
-    return _labels_of_colors(values) if is_color else values
+    return _labels_of_colors(values) if is_color else _whole(values)
 
 
 def _tiff(file: Path) -> tuple[NDArray[Any], bool]:
@@ -188,7 +232,8 @@ def _tiff(file: Path) -> tuple[NDArray[Any], bool]:
 
 
 def _npy(file: Path) -> NDArray[Any]:
-    mapped = np.load(file, mmap_mode="r", allow_pickle=False)
+    mode: Literal["r"] | None = "r" if file.stat().st_size > _READ else None
+    mapped = np.load(file, mmap_mode=mode, allow_pickle=False)
     if not isinstance(mapped, np.ndarray):
         names = ", ".join(mapped.files)
         mapped.close()
@@ -196,48 +241,49 @@ def _npy(file: Path) -> NDArray[Any]:
     return mapped
 
 
+def _npy_labels(file: Path) -> NDArray[Any]:
+    return _whole(_npy(file))
+
+
+def _npz_labels(file: Path, inside: str | None) -> NDArray[Any]:
+    with np.load(file, allow_pickle=False) as archive:
+        if isinstance(archive, np.ndarray):
+            raise ValueError("it is a single array: name it .npy")
+        names = list(archive.files)
+        if inside is None and len(names) != 1:
+            held = f"{len(names)} arrays, {', '.join(names)}: name one, as {file.name}:{names[0]}"
+            raise ValueError(f"it holds {held}" if names else "it holds no array")
+        if inside is not None and inside not in names:
+            raise ValueError(f"it has no array {inside!r}, but {', '.join(names) or 'none'}")
+        return _whole(np.asarray(archive[inside or names[0]]))
+
+
 def _nifti_labels(file: Path) -> NDArray[Any]:
-    values = read_nifti(file)
+    return _whole(read_nifti(file))
+
+
+def _slices(folder: Path) -> Any:
+    return read_slices(slices_of(folder), _tiff_labels)
+
+
+def _whole(values: NDArray[Any]) -> NDArray[Any]:
+    """Integers as they are, and int64 of floating-point numbers that are all whole."""
     if values.dtype.kind != "f":
         return values
     labels = np.empty(values.shape, np.int64)
     # plane by plane: packed files hold far more than they weigh
-    for whole, plane in zip(labels, values, strict=True):
-        if not (np.abs(plane) < 2.0**63).all() or (plane != np.rint(plane)).any():
-            raise ValueError("labels that are stored as floating-point numbers must all be whole")
+    planes = zip(np.atleast_2d(labels), np.atleast_2d(values), strict=True)
+    for index, (whole, plane) in enumerate(planes):
+        odd = ~(np.abs(plane) < np.float64(2**63)) | (plane != np.rint(plane))
+        if odd.any():
+            within = np.argwhere(odd)[0]
+            place = (*((index,) if values.ndim > 1 else ()), *map(int, within))
+            raise ValueError(
+                "labels that are stored as floating-point numbers must all be whole, within"
+                f" int64, got {float(plane[tuple(within)])} at {place}"
+            )
         whole[...] = plane
     return labels
-
-
-def _zarr(folder: Path) -> Any:
-    zarr = optional("zarr", "Zarr arrays", "zarr", "scale")
-    opened = zarr.open(str(folder), mode="r")
-    if hasattr(opened, "dtype"):
-        return _of_this_world(opened)
-    arrays = dict(_arrays(opened))
-    if len(arrays) != 1:
-        held = f"{len(arrays)}: {', '.join(sorted(arrays))}" if arrays else "none"
-        choice = f"; name one, as {folder / min(arrays)}" if arrays else ""
-        raise ValueError(f"the group must hold a single array, got {held}{choice}")
-    return _of_this_world(next(iter(arrays.values())))
-
-
-def _of_this_world(array: Any) -> Any:
-    """The array, whose shape a few bytes state, if anything could ever be made of it."""
-    for what, pixels in (("array", array.shape), ("chunk", array.chunks)):
-        if math.prod(pixels) > _MOST[what]:
-            raise ValueError(
-                f"its {what} must hold at most {_MOST[what]:,} pixels, and it states the shape"
-                f" {tuple(pixels)}"
-            )
-    return array
-
-
-def _arrays(group: Any, prefix: str = "") -> list[tuple[str, Any]]:
-    found = [(prefix + name, array) for name, array in group.arrays()]
-    for name, inner in group.groups():
-        found += _arrays(inner, f"{prefix}{name}/")
-    return found
 
 
 def _bsds(file: Path, number: int | None) -> NDArray[Any]:
@@ -304,11 +350,35 @@ _LABELS: dict[str, Callable[[Path], Any]] = {
     ".png": _png_labels,
     ".tif": _tiff_labels,
     ".tiff": _tiff_labels,
-    ".npy": _npy,
+    ".npy": _npy_labels,
     ".nii": _nifti_labels,
     ".nii.gz": _nifti_labels,
-    ".zarr": _zarr,
 }
+#: What makes a folder one map, by the name of its reader.
+_FOLDERS: dict[str, Callable[[Path], bool]] = {
+    ".zarr": is_zarr,
+    ".n5": is_n5,
+    "precomputed": is_precomputed,
+    "slices": lambda folder: bool(slices_of(folder)),
+}
+
+
+def _readers(inside: str | None, number: int | None) -> dict[str, Callable[[Path], Any]]:
+    """By ending, or kind of folder; of files that hold several, of what is asked for within."""
+    several: dict[str, Callable[[Path], Any]] = {
+        ".npz": lambda file: _npz_labels(file, inside),
+        **dict.fromkeys((".h5", ".hdf5", ".hdf"), lambda file: read_hdf5(file, inside)),
+        ".zarr": lambda folder: read_zarr(folder, inside),
+        ".n5": lambda folder: read_n5(folder, inside),
+        "precomputed": lambda folder: read_precomputed(folder, inside),
+    }
+    if inside is not None:
+        return several
+    return {**_LABELS, **several, "slices": _slices, ".mat": lambda file: _bsds(file, number)}
+
+
+#: Longest first, as one may end in another.
+_ENDINGS = sorted((one for one in _readers(None, None) if one[0] == "."), key=len, reverse=True)
 _IMAGES: dict[str, Callable[[Path], Any]] = {
     ".png": _picture,
     ".jpg": _picture,

@@ -1,4 +1,4 @@
-"""Entries of arrays larger than memory: of Zarr arrays by chunk, of Dask arrays by graph."""
+"""Entries of arrays larger than memory: by the chunks of a file, of Dask arrays by graph."""
 
 from __future__ import annotations
 
@@ -21,17 +21,24 @@ from metriseg.partitions.counting.planes import check_mask, check_planes
 from metriseg.partitions.counting.progress import watched
 from metriseg.partitions.grouping import Cells, added_up
 from metriseg.partitions.label_maps import check_labels, of_zarr, same_shape
+from metriseg.stored import StoredArray
 
-#: Pixels of a Zarr array read at once where its chunks are smaller.
+#: Pixels of an array in a file read at once where its chunks are smaller.
 READ = 1 << 20
+#: The most read at once so that chunks of two files that differ are read once each.
+ALIGNED = 1 << 24
 _NAMES = ("x", "y", "weight", "features", "mask")
 #: Chunks, or what they were merged to, that one task of Dask adds up.
 FAN_IN = 8
 
 
 def is_chunked(values: Any) -> bool:
-    """Whether this is an array of chunks that are read when asked for: of Dask, or Zarr."""
-    return is_dask(values) or (of_zarr(values) and hasattr(values, "chunks"))
+    """Whether this is an array of chunks that are read when asked for: of Dask, or in a file."""
+    return (
+        is_dask(values)
+        or isinstance(values, StoredArray)
+        or (of_zarr(values) and hasattr(values, "chunks"))
+    )
 
 
 def is_dask(values: Any) -> bool:
@@ -102,13 +109,27 @@ def _check(x: Any, y: Any, weight: Any, features: Any, mask: Any) -> None:
 
 
 def _parts(arrays: Sequence[Any]) -> list[tuple[slice, ...]]:
-    """Regions of whole chunks, of the first array that has chunks."""
+    """Regions of whole chunks: of all arrays that have them, else of the first of these."""
     shape = arrays[0].shape
-    lead = next(one for one in arrays if is_chunked(one))
-    chunk = lead.chunks[lead.ndim - len(shape) :]
+    chunk = _common_chunk(
+        [one.chunks[one.ndim - len(shape) :] for one in arrays if is_chunked(one)], shape
+    )
     grid = [-(-length // step) for length, step in zip(shape, chunk, strict=True)]
     together = block_shape(grid, max(1, READ // math.prod(chunk)))
     return regions(shape, [n * step for n, step in zip(together, chunk, strict=True)])
+
+
+def _common_chunk(chunks: Sequence[Sequence[int]], shape: Sequence[int]) -> Sequence[int]:
+    """What holds whole chunks of each array, as far as that is little enough to be read at once.
+
+    Where no such part is, chunks are read anew for every part that they reach into.
+    """
+    sides = list(zip(*chunks, strict=True))
+    for side in (math.lcm, max):
+        common = [min(side(*steps), length) for steps, length in zip(sides, shape, strict=True)]
+        if math.prod(common) <= ALIGNED:
+            return common
+    return chunks[0]
 
 
 def _by_graph(arrays: Sequence[Any], ignored: IgnoredLabels, progress: bool) -> Cells | None:
