@@ -306,7 +306,7 @@ def test_an_unknown_metric(files: tuple[str, str]) -> None:
         (["x.png", "y.xyz"], "B must end in .png, "),
         (["", "y.npy"], "A must end in .png, "),
         (["x.png", "flat.npy"], "B must have the shape of A, (24, 32), got (768,)"),
-        (["x.png", "in/float.npy"], "B in/float.npy must hold integer labels, got dtype float64"),
+        (["x.png", "in/float.npy"], "must all be whole, within int64, got 0.5 at (0, 3)"),
         (["in/broken.npy", "x.png"], "A in/broken.npy can't be read: "),
         (
             ["x.png", "archive.npy"],
@@ -340,7 +340,9 @@ def test_refusals_are_one_line(files: tuple[str, str], arguments: list[str], wor
     Path("in/folder.png").mkdir(parents=True)
     Path("in/x.png").write_bytes(Path("x.png").read_bytes())
     Path("in/broken.npy").write_bytes(b"")
-    np.save("in/float.npy", Y.astype(np.float64))
+    fractions = Y.astype(np.float64)
+    fractions[0, 3], fractions[2, 1] = 0.5, 0.25
+    np.save("in/float.npy", fractions)
     np.save("in/signed.npy", Y.astype(np.int64) - 1)
     np.savez("archive.npz", Y)
     Path("archive.npz").rename("archive.npy")

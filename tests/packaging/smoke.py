@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import subprocess
 import sys
+import sysconfig
 from importlib.metadata import version
 from pathlib import Path
 
@@ -84,12 +85,13 @@ def command_line(folder):
     halves = np.repeat([[1, 1, 2, 2]], 4, axis=0)
     np.save(folder / "a.npy", halves)
     np.save(folder / "b.npy", halves.T)
-    command = [sys.executable, "-I", "-m", "metriseg"]
-    for arguments in (["--help"], ["compare", "a.npy", "b.npy"]):
-        ran = subprocess.run([*command, *arguments], cwd=folder, capture_output=True, text=True)
-        assert ran.returncode == 0, ran.stderr
-        assert ran.stdout.strip(), arguments
-        print(ran.stdout)
+    script = Path(sysconfig.get_path("scripts"), "metriseg")
+    for command in ([sys.executable, "-I", "-m", "metriseg"], [script]):
+        for arguments in (["--help"], ["compare", "a.npy", "b.npy"]):
+            ran = subprocess.run([*command, *arguments], cwd=folder, capture_output=True, text=True)
+            assert ran.returncode == 0, ran.stderr
+            assert ran.stdout.strip(), arguments
+            print(ran.stdout)
 
 
 if __name__ == "__main__":

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-import numpy as np
 import typer
 
 import metriseg
-from metriseg.arrays import integer_array, is_among
-from metriseg.cli.comparison import Comparison, Family, Misused, families
-from metriseg.cli.printing import print_json, print_table
-from metriseg.components import connected_components
-from metriseg.data.label_maps import read_image, read_label_map
-from metriseg.data.nifti import check_one_space
-from metriseg.partitions import MEASURES, Measure
-from metriseg.partitions.counting import ignored_labels
-from metriseg.partitions.objects import object_names
+from metriseg.cli.comparison import Comparison, Misused
+from metriseg.cli.files import Asked, Pair, compare_files, left_out, said_as
+from metriseg.cli.many import FAILURES, Outcome, one_line, outcomes, summaries, write_csv
+from metriseg.cli.pairing import Pairing, listed, paired
+from metriseg.cli.printing import (
+    print_json,
+    print_summaries,
+    print_summaries_json,
+    print_table,
+    watched,
+)
 
 app = typer.Typer(
     help="Segmentation losses and partition metrics.",
@@ -69,36 +70,18 @@ EXPERIMENTS: Mapping[str, Experiment] = {
     "inverse_form": Experiment("the network of InverseFormLoss"),
 }
 
-#: Of pixels that are ignored, when components are compared.
-_LEFT_OUT = -1
-
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """What the library refuses, as a line: exit code 2 for the options, 1 for the data."""
     try:
         yield
-    except (ValueError, OSError, ImportError, RuntimeError) as error:
-        typer.echo(f"metriseg: {' '.join(str(error).split())}", err=True)
-        raise typer.Exit(2 if isinstance(error, Misused) else 1) from None
-    except MemoryError as error:
-        typer.echo(f"metriseg: out of memory: {' '.join(str(error).split())}", err=True)
-        raise typer.Exit(1) from None
-
-
-@contextmanager
-def said_as(**names: str) -> Iterator[None]:
-    """What the library says of an argument, said of what the user typed."""
-    try:
-        yield
-    except (ValueError, OSError) as error:
-        argument, _, rest = str(error).partition(" ")
-        if argument not in names:
+    except FAILURES as error:
+        # it is how typer leaves, too
+        if isinstance(error, typer.Exit):
             raise
-        # where a file is named anyway, it follows
-        named = names[argument]
-        kind = Misused if isinstance(error, Misused) else ValueError
-        raise kind(f"{named} {rest}") from error
+        typer.echo(f"metriseg: {one_line(error)}", err=True)
+        raise typer.Exit(2 if isinstance(error, Misused) else 1) from None
 
 
 def _print_version(asked: bool) -> None:
@@ -146,8 +129,24 @@ def reproduce(
 
 @app.command()
 def compare(
-    a: Annotated[str, typer.Argument(metavar="A", help="A label map, such as the truth.")],
-    b: Annotated[str, typer.Argument(metavar="B", help="Another one of its shape.")],
+    a: Annotated[
+        str | None,
+        typer.Argument(metavar="A", help="A label map, such as the truth, or a folder of many."),
+    ] = None,
+    b: Annotated[
+        str | None,
+        typer.Argument(metavar="B", help="Another one of its shape, or a folder of as many."),
+    ] = None,
+    pairs: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Compare the pairs of this CSV file: columns a and b."),
+    ] = None,
+    stack: Annotated[
+        bool, typer.Option("--stack", help="Folders of TIFF slices are volumes, not many maps.")
+    ] = False,
+    jobs: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Compare many pairs in N processes.")
+    ] = 1,
     metric: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Only this one; may be repeated.")
     ] = None,
@@ -184,64 +183,89 @@ def compare(
     figure: Annotated[
         str | None, typer.Option(metavar="FILE", help="Draw both, and where they disagree.")
     ] = None,
+    csv: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write every value: a line a pair.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Compare two segmentations of the same pixels.
+    """Compare two segmentations of the same pixels, or many.
 
-    A and B are label maps: PNG, TIFF, NPY, NIfTI, Zarr, or of BSDS: file.mat:0 is the first one.
+    A and B are label maps: PNG, TIFF, NPY, NPZ, NIfTI, HDF5 as file.h5:name, Zarr, N5, precomputed
+    chunks, or of BSDS: file.mat:0 is the first one. Of two folders, or patterns in quotation marks
+    such as "truth/*.png", those of one name are compared.
     """
     with one_line_errors():
-        measures = _measures(metric or [])
-        chosen = _families(family or [], weights)
+        asked = Asked(
+            metric or (),
+            family or (),
+            left_out(ignore, ignore_a, ignore_b),
+            components,
+            "bits" if bits else "nats",
+        )
         if figure is not None:
             _check_figure(figure)
-        image = None
-        if weights is not None:
-            with said_as(path="--weights"):
-                image = read_image(weights)
-        with said_as(path="A"):
-            x = read_label_map(a)
-        with said_as(path="B"):
-            y = read_label_map(b)
-        if x.shape != y.shape:
-            raise ValueError(f"B must have the shape of A, {x.shape}, got {y.shape}")
-        if image is not None and image.shape not in (x.shape, (*x.shape, 3)):
-            raise ValueError(
-                f"--weights must be an image of shape {x.shape} or {(*x.shape, 3)}, got"
-                f" {image.shape}"
-            )
-        counted = None if mask is None else _mask(mask, x.shape)
-        others = {"--weights": weights, "--mask": mask}
-        named = {option: path for option, path in others.items() if path is not None}
-        check_one_space({"A": a, "B": b, **named})
-        left_out = _left_out(ignore, ignore_a, ignore_b)
-        names: tuple[Any, Any] = (None, None)
-        if components:
-            classes = x, y
-            with said_as(labels=f"A {a}"):
-                x = _components(x, left_out["x"], counted)
-            with said_as(labels=f"B {b}"):
-                y = _components(y, left_out["y"], counted)
-            left_out = {"x": [_LEFT_OUT], "y": [_LEFT_OUT]}
-            names = (
-                object_names(x, integer_array("A", classes[0])),
-                object_names(y, integer_array("B", classes[1])),
-            )
-        with said_as(**_names(a, b, weights)):
-            comparison = Comparison(
-                x, y, image, left_out, counted, names, "bits" if bits else "nats"
-            )
-            rows = [comparison.row(measure) for measure in measures]
-            rows += [
-                comparison.weighted_row(name, one)
-                for name, one in chosen.items()
-                if family or comparison.is_colored or not one.of_color
-            ]
-        if figure is not None:
-            _draw(figure, comparison, (a, b))
-        (print_json if as_json else print_table)(a, b, comparison.table, rows)
-        if figure is not None and not as_json:
-            typer.echo(figure)
+        if csv is not None:
+            _check_folder("--csv", csv)
+        pairing = _pairing(a, b, pairs, stack)
+        if pairing is not None:
+            for option, given in {"figure": figure, "weights": weights, "mask": mask}.items():
+                if given is not None:
+                    column = "" if figure else f"; name them in a column of --pairs: {option}"
+                    raise Misused(f"--{option} is for one pair, and there are many{column}")
+            _compare_many(pairing, asked, jobs, csv, as_json)
+            return
+        _compare_one(Pair(f"{a} {b}", a or "", b or "", weights, mask), asked, figure, csv, as_json)
+
+
+def _pairing(a: str | None, b: str | None, pairs: str | None, stack: bool) -> Pairing | None:
+    """The pairs to compare; None of a single one."""
+    if pairs is not None:
+        if a is not None or stack:
+            raise Misused("--pairs takes the place of A and B, and of --stack")
+        return listed(pairs)
+    if a is None or b is None:
+        raise Misused(f"Missing argument {'A' if a is None else 'B'}, or --pairs pairs.csv")
+    return paired(a, b, stack=stack)
+
+
+def _compare_one(
+    pair: Pair, asked: Asked, figure: str | None, csv: str | None, as_json: bool
+) -> None:
+    compared = compare_files(pair, asked)
+    comparison, rows = compared.comparison, compared.rows
+    for note in compared.notes:
+        typer.echo(f"metriseg: {note}", err=True)
+    if figure is not None:
+        _draw(figure, comparison, (pair.a, pair.b))
+    if csv is not None:
+        table = comparison.table
+        write_csv(csv, [Outcome(pair, table.shape, int(table.total), rows)])
+    (print_json if as_json else print_table)(pair.a, pair.b, comparison.table, rows)
+    if figure is not None and not as_json:
+        typer.echo(figure)
+
+
+def _compare_many(
+    pairing: Pairing, asked: Asked, jobs: int, csv: str | None, as_json: bool
+) -> None:
+    """Exit code 1 where a pair failed, or a map has no partner."""
+    for side, other in (("A", "B"), ("B", "A")):
+        for path in pairing.alone[side]:
+            typer.echo(f"metriseg: {path} has no partner in {other}", err=True)
+    found = list(watched(outcomes(pairing.pairs, asked, jobs), len(pairing.pairs)))
+    noted = [one for one in found if one.notes]
+    for note in noted[0].notes if noted else ():
+        few = "" if len(noted) == 1 else f" (and so in {len(noted)} pairs)"
+        typer.echo(f"metriseg: {noted[0].pair.name}: {note}{few}", err=True)
+    if csv is not None:
+        write_csv(csv, found)
+    lines = summaries(found)
+    if as_json:
+        print_summaries_json(found, lines, pairing.alone)
+    else:
+        print_summaries(found, lines)
+    if any(one.error for one in found) or any(pairing.alone.values()):
+        raise typer.Exit(1)
 
 
 def experiment_module(name: str) -> Any:
@@ -258,72 +282,18 @@ def experiment_module(name: str) -> Any:
         raise typer.Exit(1) from None
 
 
-def _measures(names: Sequence[str]) -> list[Measure]:
-    """Those named; of no names all that need no image."""
-    if not names:
-        return [measure for measure in MEASURES.values() if measure.is_plain]
-    return [MEASURES[_known("--metric", name, MEASURES)] for name in names]
-
-
-def _families(names: Sequence[str], image: str | None) -> dict[str, Family]:
-    """Those named; of no names all, where there is an image."""
-    if not names and image is None:
-        return {}
-    known = families()
-    chosen = {name: known[_known("--family", name, known)] for name in names or known}
-    for name, one in chosen.items():
-        if one.needs_image and image is None:
-            raise Misused(f"--family {name} needs an image: --weights image.png")
-    return chosen
-
-
-def _known(option: str, name: str, known: Collection[str]) -> str:
-    if name in known:
-        return name
-    nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
-    hint = f"nearest are {', '.join(nearest)}; " if nearest else ""
-    raise Misused(f"{option} {name!r} is unknown: {hint}there are {', '.join(known)}")
-
-
-def _names(a: str, b: str, weights: str | None) -> dict[str, str]:
-    """By the names of the library's arguments, what was typed for them."""
-    image = f"--weights {weights}"
-    maps = {"x": f"A {a}", "y": f"B {b}", "table": "the comparison"}
-    return maps | dict.fromkeys(("image", "weight", "features", "value_range"), image)
-
-
-def _left_out(
-    both: list[int] | None, a: list[int] | None, b: list[int] | None
-) -> dict[str, list[int]]:
-    """The labels to leave out of each map, checked."""
-    for option, labels in (("--ignore", both), ("--ignore-a", a), ("--ignore-b", b)):
-        with said_as(ignore=option):
-            ignored_labels(labels)
-    return {"x": [*(both or []), *(a or [])], "y": [*(both or []), *(b or [])]}
-
-
-def _mask(path: str, shape: tuple[int, ...]) -> Any:
-    """The pixels that count."""
-    with said_as(path="--mask"):
-        values = np.asarray(read_label_map(path))
-    if values.shape != shape:
-        raise ValueError(f"--mask must have the shape of A, {shape}, got {values.shape}")
-    return values != 0
-
-
-def _components(labels: Any, ignore: Sequence[int], mask: Any) -> Any:
-    """Each label's connected components; what is ignored is in none, and no label of its own."""
-    array = integer_array("labels", labels)
-    valid = ~is_among(array, ignore)
-    return connected_components(array, valid=valid if mask is None else valid & mask)
-
-
 def _check_figure(path: str) -> None:
     """Before anything is computed."""
     from metriseg.viz import checked_path
 
     with said_as(path="--figure"):
         checked_path(path)
+
+
+def _check_folder(option: str, path: str) -> None:
+    """Before anything is computed."""
+    if not path or Path(path).is_dir() or not Path(path).parent.is_dir():
+        raise ValueError(f"{option} must be a file in a folder that exists, got {path!r}")
 
 
 def _draw(path: str, comparison: Comparison, names: tuple[str, str]) -> None:
