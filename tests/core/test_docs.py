@@ -221,9 +221,11 @@ def of_framework(page: str, name: str) -> bool:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_code_of_a_page(page: Path) -> None:
+def test_code_of_a_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Python runs, JSON and YAML parse, losses and files that are named exist."""
     text = page.read_text()
+    # for the files that it writes
+    monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
     for language, code in FENCED.findall(text):
         if language == "python":
