@@ -450,7 +450,7 @@ def test_help_and_version() -> None:
     assert run("--version") == f"metriseg {metriseg.__version__}\n"
     text = run("compare", "--help")
     options = re.findall(r"^\| `(--[a-z]+)", PAGE, re.MULTILINE)
-    assert len(options) == 7
+    assert len(options) == 14
     assert all(option in text for option in options)
 
 

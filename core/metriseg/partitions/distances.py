@@ -280,7 +280,7 @@ def adapted_rand_error(table: Table, *, alpha: float = 0.5) -> Any:
     At alpha 0 it is one minus the split of :func:`rand_split_and_merge`, at 1 one minus the
     merge, and between them one minus their weighted harmonic mean. A pixel is in no pair with
     itself, as in scikit-image; the evaluations of SNEMI3D and CREMI leave the N out, which changes
-    the error by at most N / (p + q).
+    the error by at most 2 N / (p + q).
 
     Args:
         table: of counts; the truth's background is left out by

@@ -44,6 +44,8 @@ WIDE = 30.0
 STRIDE = 0.6
 #: Terms of the expected information that are held at once.
 TERMS = 1 << 20
+#: Pairs of different sizes of regions that are looked at at once.
+PAIRS = 1 << 20
 
 
 class _Entropies(NamedTuple):
@@ -221,8 +223,23 @@ def _expected(table: Table) -> float:
         *(np.unique(side, return_counts=True) for side in (table.x_sizes, table.y_sizes)),
         strict=True,
     )
-    a, b = (part.ravel() for part in np.meshgrid(*sizes, indexing="ij"))
-    occurrences = np.multiply.outer(*times).ravel()
+    # some sizes of x at a time, each with all of y
+    rows = max(1, PAIRS // len(sizes[1]))
+    return sum(
+        _expected_of(
+            total,
+            *(
+                part.ravel()
+                for part in np.meshgrid(sizes[0][k : k + rows], sizes[1], indexing="ij")
+            ),
+            np.multiply.outer(times[0][k : k + rows], times[1]).ravel(),
+        )
+        for k in range(0, len(sizes[0]), rows)
+    )
+
+
+def _expected_of(total: float, a: Int, b: Int, occurrences: Int) -> float:
+    """The share of pairs of sizes, each of which occurs so often."""
     means = a.astype(np.float64) * b / total
     deviations = np.sqrt(means * (total - a) * (total - b) / (total * max(total - 1, 1)))
     steps = np.where(deviations < WIDE, 1, deviations * STRIDE).astype(np.int64)

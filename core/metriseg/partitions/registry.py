@@ -28,6 +28,7 @@ class Measure:
         normalized: the same within 0 … 1, where it has such a form.
         needs: what a table must have beside one measure: "counts", "features", "objects" (label 0
             is the background, so what labels are called matters), or nothing.
+        takes_long: whether its time grows faster than the table, so that it is for those who ask.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Measure:
     unit: str = ""
     needs: Literal["", "counts", "features", "objects"] = ""
     normalized: Callable[[Table], Any] | None = None
+    takes_long: bool = False
 
     def __call__(self, table: Table) -> Any:
         return self.function(table)
@@ -48,8 +50,8 @@ class Measure:
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is of two partitions alone, whatever their labels are called."""
-        return self.needs in ("", "counts")
+        """Whether it is of two partitions alone, whatever their labels are called, and cheap."""
+        return self.needs in ("", "counts") and not self.takes_long
 
 
 def _split(table: Table) -> Any:
@@ -97,6 +99,7 @@ _ALL = (
         "higher",
         "",
         "counts",
+        takes_long=True,
     ),
     Measure("larsen_aone_dissimilarity", distances.larsen_aone_dissimilarity, False, "lower"),
     Measure(
