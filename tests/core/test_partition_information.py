@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.metrics import adjusted_mutual_info_score
 
 from metriseg.partitions import (
     SCORES,
@@ -221,3 +222,13 @@ WEIGHED = contingency_table([0, 1, 1], [0, 0, 1], weight=[1.0, 1.0, 0.5])
 def test_what_is_refused(call: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         call()
+
+
+def test_expected_information_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many different sizes, some at a time: the same number."""
+    x, y = (np.random.default_rng(seed).zipf(1.5, 500) % 40 for seed in (1, 2))
+    whole = information.adjusted_mutual_information(contingency_table(x, y))
+    monkeypatch.setattr(information, "PAIRS", 7)
+    parts = information.adjusted_mutual_information(contingency_table(x, y))
+    assert parts == pytest.approx(whole, abs=1e-12)
+    assert whole == pytest.approx(adjusted_mutual_info_score(x, y), abs=1e-9)

@@ -225,17 +225,13 @@ def _expected(table: Table) -> float:
     )
     # some sizes of x at a time, each with all of y
     rows = max(1, PAIRS // len(sizes[1]))
-    return sum(
-        _expected_of(
-            total,
-            *(
-                part.ravel()
-                for part in np.meshgrid(sizes[0][k : k + rows], sizes[1], indexing="ij")
-            ),
-            np.multiply.outer(times[0][k : k + rows], times[1]).ravel(),
-        )
-        for k in range(0, len(sizes[0]), rows)
-    )
+    expected = 0.0
+    for first in range(0, len(sizes[0]), rows):
+        some = slice(first, first + rows)
+        a, b = np.meshgrid(sizes[0][some], sizes[1], indexing="ij")
+        occurrences = np.multiply.outer(times[0][some], times[1])
+        expected += _expected_of(total, a.ravel(), b.ravel(), occurrences.ravel())
+    return expected
 
 
 def _expected_of(total: float, a: Int, b: Int, occurrences: Int) -> float:
