@@ -363,7 +363,7 @@ MONAI = Peer(
         Row(
             'NACLLoss(classes=3, dim=2, kernel_ops="gaussian", sigma=2.0)',
             "",
-            "neighbours count alike here, as in the paper's choice",
+            "neighbours count alike here",
         ),
         Row(
             "AsymmetricUnifiedFocalLoss()",
