@@ -23,7 +23,14 @@ __all__ = ["MaskLoss"]
 MASK_WORDS: dict[str, Any] = {"per_image": True, "classes": "all"}
 
 #: Losses that count or rank the pixels of a whole batch, or the masks in which there is something.
-JOINT = frozenset({"BlobLoss", "ExponentialLogarithmicLoss", "TopKLoss"})
+JOINT = frozenset(
+    {
+        "BlobLoss",
+        "ExponentialLogarithmicLoss",
+        "LogHausdorffDistanceTransformLoss",
+        "TopKLoss",
+    }
+)
 
 
 class _Masks(NamedTuple):

@@ -18,8 +18,9 @@ STEPS = 30
 WIDTH = 12
 #: Pixels that a loss of sampled embeddings looks at.
 SAMPLES = 128
-#: Losses that have no slope where a class isn't predicted at all.
-BLIND_TO_WHAT_IS_NOT_FOUND = ("CenterlineBoundaryDiceLoss",)
+#: Losses that have no slope where a class isn't predicted at all, or whose distances leap with the
+#: first pixels that are.
+BLIND_TO_WHAT_IS_NOT_FOUND = ("CenterlineBoundaryDiceLoss", "LogHausdorffDistanceTransformLoss")
 #: The digits stand in the middle of their images, in a frame of 4 dark pixels.
 MIDDLE = slice(4, 24)
 

@@ -1,5 +1,7 @@
 """What the page says of Detectron2's losses beside ours is asked anew."""
 
+import re
+
 import pytest
 
 pytest.importorskip("detectron2", reason="Detectron2 is installed by its own installation page")
@@ -44,8 +46,14 @@ def test_every_loss_is_in_the_table_of_what_suits_which_head():
     rows = {
         cells[0]: cells[1:] for cells in ([c.strip() for c in x[1:-1].split("|")] for x in lines)
     }
-    assert [f"`{loss['NAME']}`" for loss in CANDIDATES] == list(rows)[2:]
+    measured = list(rows)[2:]
+    names = [f"`{loss['NAME']}`" for loss in CANDIDATES]
+    assert [name for name in names if name in measured] == measured
+    left = page.split("Not measured yet: ")[1].partition(".\n")[0]
+    assert re.findall(r"`\w+`", left) == [name for name in names if name not in measured]
     for loss in CANDIDATES:
+        if f"`{loss['NAME']}`" not in measured:
+            continue
         cells = rows[f"`{loss['NAME']}`"]
         for place, first in zip(TRIALS, (0, 3), strict=True):
             reason = refusal(loss, SIGHTS[place])

@@ -34,7 +34,16 @@ FIT = [
     for name in OFFERED
     if metriseg.CATALOGUE[name].min_classes == 1 and not metriseg.CATALOGUE[name].features
 ]
-EVERY_PIXEL = ("CrossEntropyLoss", "FocalLoss", "MimeLoss", "TopKLoss")
+EVERY_PIXEL = (
+    "CrossEntropyLoss",
+    "FocalLoss",
+    "GeneralizedCrossEntropyLoss",
+    "MimeLoss",
+    "PolyCrossEntropyLoss",
+    "PolyFocalLoss",
+    "SymmetricCrossEntropyLoss",
+    "TopKLoss",
+)
 
 
 @pytest.fixture(autouse=True)

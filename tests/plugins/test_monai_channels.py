@@ -42,6 +42,7 @@ def tensors(*, seed: int = 0) -> dict[str, Tensor]:
         "signed_distance": torch.randn(2, CLASSES, *SIZE, generator=random),
         "region": torch.randn(2, CLASSES, *SIZE, generator=random),
         "target_distance": torch.rand(2, CLASSES, *SIZE, generator=random),
+        "skeleton": (torch.rand(2, CLASSES, *SIZE, generator=random) > 0.5).float(),
         "penalty": torch.rand(2, 1, *SIZE, generator=random),
         "instances": torch.randint(0, 5, (2, 1, *SIZE), generator=random).float(),
     }
@@ -63,6 +64,7 @@ READERS = {
     "region": lambda: m.RegionWiseLoss(**COMMON),
     "target_distance": lambda: m.HausdorffDistanceTransformLoss(**COMMON),
     "penalty": lambda: m.DistanceMapCrossEntropyLoss(**COMMON),
+    "skeleton": lambda: m.SkeletonRecallLoss(**COMMON),
     "instances": lambda: m.PartitionLoss("ClassSegments", **COMMON),
 }
 

@@ -21,6 +21,7 @@ import metriseg
 import metriseg_monai
 from metriseg.catalogue import CATALOGUE
 from metriseg_monai import losses
+from metriseg_monai.counterparts import SkeletonConvention
 
 COMMON = {"softmax": True, "to_onehot_y": True}
 NAMES = [name for name in CATALOGUE if name not in losses.UNSUPPORTED]
@@ -51,7 +52,8 @@ CORE: dict[str, metriseg.SegmentationLoss] = {
 CORE["CompoundLoss"] = metriseg.CompoundLoss([metriseg.DiceLoss(), metriseg.CrossEntropyLoss()])
 # MONAI's defaults
 CORE["TverskyLoss"] = metriseg.TverskyLoss(0.5, 0.5)
-for _name in ("BoundaryLoss", *(n for n in NAMES if CATALOGUE[n].level == "topology")):
+_thin = (n for n in NAMES if issubclass(getattr(metriseg_monai, n), SkeletonConvention))
+for _name in ("BoundaryLoss", *_thin):
     CORE[_name] = getattr(metriseg, _name)(include_background=True)
 CORE["DiceFocalLoss"] = metriseg.CompoundLoss(
     [metriseg.DiceLoss(), metriseg.FocalLoss(activation="sigmoid")]

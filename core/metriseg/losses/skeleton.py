@@ -278,7 +278,6 @@ class SkeletonRecallLoss(_SkeletonLoss):
 
     Args:
         tube: steps from the skeleton, >= 0.
-        classes: "all", or "present" to average the classes that the target holds.
 
     Raises:
         ValueError: for images of one dimension, and for a map outside [0, 1].
