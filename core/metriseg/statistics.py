@@ -25,7 +25,7 @@ __all__ = ["RegionStatistics", "label_log_probabilities", "region_statistics"]
 #: Values of logits that one step of the pass holds at once, where memory is all that they cost.
 TILE_VALUES = 1 << 23
 #: The same for every thread of a CPU: few enough that its caches hold what a step makes of them.
-CACHED_VALUES = 1 << 18
+CACHED_VALUES = 1 << 17
 
 #: Below this base the derivative of a power smaller than 1 stops growing.
 GUARDED_BASE = 1e-6
