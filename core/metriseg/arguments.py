@@ -135,3 +135,11 @@ def whole_number(name: str, value: int, *, low: int = 0) -> int:
     if result < low:
         raise ValueError(f"{name} must be a whole number >= {low}, got {value!r}")
     return result
+
+
+def odd_number(name: str, value: int, *, low: int) -> int:
+    """``value`` if it is an integer of at least ``low`` that has a middle."""
+    result = whole_number(name, value, low=low)
+    if result % 2 == 0:
+        raise ValueError(f"{name} must be odd, to have a pixel in its middle, got {result}")
+    return result

@@ -197,6 +197,12 @@ class Batch:
         return self.weight if self.counted is None else self.counted
 
     @property
+    def finest_weight(self) -> Tensor | None:
+        """What every class weighs at a pixel, ``(N, C, *S)``, or where that is the same for all the
+        pixel's weight ``(N, *S)``; None for all ones."""
+        return self.weight if self.annotation is None else self.annotation
+
+    @property
     def valid(self) -> Tensor | None:
         """``(N, *S)`` bool, or None when every pixel counts."""
         return None if self.weight is None else self.weight > 0

@@ -11,6 +11,9 @@ from torch.nn import functional as nnf
 
 from metriseg.offsets import axis_neighbours
 
+#: By the number of spatial dimensions.
+MAX_POOL = {1: nnf.max_pool1d, 2: nnf.max_pool2d, 3: nnf.max_pool3d}
+
 
 def shifted(values: Tensor, offset: Sequence[int], fill: float = 0.0) -> Tensor:
     """The value at the neighbour: ``result[u] = values[u + offset]``, ``fill`` beyond the image.
@@ -36,6 +39,20 @@ def shifted(values: Tensor, offset: Sequence[int], fill: float = 0.0) -> Tensor:
         axis = position - len(offset)
         padded = padded.narrow(axis, max(step, 0), values.shape[axis])
     return padded
+
+
+def largest_along(values: Tensor, axis: int, width: int) -> Tensor:
+    """The largest value within ``width`` pixels along one spatial axis, of ``(N, C, *S)``.
+
+    >>> import torch
+    >>> largest_along(torch.tensor([[[1., 0., 0., 2.]]]), 0, 1)
+    tensor([[[1., 1., 2., 2.]]])
+    """
+    dimensions = values.ndim - 2
+    side, margin = [1] * dimensions, [0] * dimensions
+    side[axis], margin[axis] = 2 * width + 1, width
+    found: Tensor = MAX_POOL[dimensions](values, side, stride=1, padding=margin)
+    return found
 
 
 def cross_sum(values: Tensor) -> Tensor:

@@ -119,11 +119,6 @@ class PointLoss(LossWrapper):
             None if features is None else _interpolated(features, points, counts),
         )
 
-    def called(self, logits: Any, target: Any, weight: Any, maps: Any, features: Any) -> Tensor:
-        """The value of the points."""
-        value: Tensor = self.loss(logits, target, weight=weight, maps=maps, features=features)
-        return value
-
     def holds_labels(self, target: Tensor, logits: Tensor) -> bool:
         """Whether a target of floats holds labels all the same."""
         return False

@@ -227,8 +227,9 @@ def _exponents(name: str, given: Collection[float]) -> tuple[float, ...]:
 
 def _passed(batch: Batch, asked: _Asked) -> tuple[Tensor, ...]:
     with full_precision(batch.logits):
-        weight = batch.weight if batch.annotation is None else batch.annotation
-        found: tuple[Tensor, ...] = _Pass.apply(batch.logits, batch.target, weight, asked)
+        found: tuple[Tensor, ...] = _Pass.apply(
+            batch.logits, batch.target, batch.finest_weight, asked
+        )
     return found
 
 
@@ -316,9 +317,9 @@ class _Pass(torch.autograd.Function):
             # the gradient takes their place: another backward pass makes them anew
             ctx.known = None
         grad = _Mosaic(logits, known)
-        keeps_nothing = not (asked.predicted or _is_pure())
+        logs_alone = not (asked.predicted or _is_pure())
         for (rows, columns), tile in _tiles(logits, target, weight):
-            place = grad.values[rows, :, columns] if keeps_nothing else None
+            place = grad.values[rows, :, columns] if logs_alone else None
             of_tile = _gradient(
                 tile,
                 asked,
@@ -372,7 +373,7 @@ class _Sums(NamedTuple):
             *((len(q), images, classes) for q in (asked.overlap, asked.predicted, asked.target)),
             *(of_errors,) * 3,
         ]
-        return cls(*(logits.new_zeros(shape, dtype=_precision(logits)) for shape in shapes))
+        return cls(*(logits.new_zeros(shape, dtype=summing_dtype(logits)) for shape in shapes))
 
     def of_images(self, rows: slice) -> _Sums:
         return _Sums(*(one[:, rows] for one in self[:3]), *(one[rows] for one in self[3:]))
@@ -509,8 +510,8 @@ def _gradient(
         out: where to write that of logarithms alone.
     """
     z, t, w = tile
-    if on_logs is not None and w is not None:
-        on_logs = torch.where(w.amax(1, keepdim=True) > 0, on_logs, 0.0)
+    if on_logs is not None:
+        on_logs = _finite(on_logs, _of_pixels(w))
     pure = _is_pure()
     if on_logs is not None and not asked.predicted:
         p = torch.softmax(_finite(z, _of_pixels(w)), 1, out=out)
@@ -643,11 +644,11 @@ def sums_by_label(values: Tensor, labels: Tensor, classes: int) -> Tensor:
 
     One number is added after the other: in single precision that would stop growing at 2^24.
     """
-    sums = values.new_zeros(len(values), classes, dtype=_precision(values))
+    sums = values.new_zeros(len(values), classes, dtype=summing_dtype(values))
     return sums.scatter_add(1, labels.squeeze(1), values.squeeze(1).to(sums.dtype))
 
 
-def _precision(values: Tensor) -> torch.dtype:
+def summing_dtype(values: Tensor) -> torch.dtype:
     """Of sums over many numbers; Apple's GPUs have single precision alone."""
     return torch.float32 if values.device.type == "mps" else torch.float64
 

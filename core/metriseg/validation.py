@@ -21,6 +21,7 @@ from metriseg.arguments import flag as flag
 from metriseg.arguments import label as label
 from metriseg.arguments import nearest as nearest
 from metriseg.arguments import number as number
+from metriseg.arguments import odd_number as odd_number
 from metriseg.arguments import one_of as one_of
 from metriseg.arguments import optional as optional
 from metriseg.arguments import refuse_unknown as refuse_unknown

@@ -1,6 +1,6 @@
 """Seconds of every loss on one core, forward and backward, in one run.
 
-    OMP_NUM_THREADS=1 .venv/bin/python tests/benchmarks/seconds.py [--page docs/cost.md]
+    OMP_NUM_THREADS=1 .venv/bin/python tests/benchmarks/seconds.py
 
 Logits ``[1, 19, 512, 1024]``, float32: a street, its labels squares of 32 x 32 pixels, predicted
 well but for noise. Each loss takes turns with cross-entropy, so that a drift of the machine meets
@@ -10,12 +10,9 @@ tables that are kept) isn't counted.
 
 from __future__ import annotations
 
-import argparse
 import statistics
-import sys
 import time
 import warnings
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -64,24 +61,13 @@ def row(name: str, logits: Tensor, labels: Tensor) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--page", type=Path, help="a page whose table is replaced")
-    given = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     logits, labels = inputs()
     step(metriseg.CrossEntropyLoss(), logits, labels)
-    rows = []
+    print("\n".join(HEAD))
     for name in metriseg.CATALOGUE:
-        rows.append(row(name, logits, labels))
-        print(rows[-1], flush=True)
-    if given.page is not None:
-        sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "docs"))
-        from page_tables import with_table
-
-        page = given.page.read_text(encoding="utf-8")
-        table = "\n".join([*HEAD, *rows])
-        given.page.write_text(with_table(given.page.name, page, HEAD, table), encoding="utf-8")
+        print(row(name, logits, labels), flush=True)
 
 
 if __name__ == "__main__":

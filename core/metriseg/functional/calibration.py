@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as nnf
 
 from metriseg.functional.difference import apart
+from metriseg.statistics import summing_dtype
 
 __all__ = ["average_calibration_error", "binned_differences", "neighbor_shares"]
 
@@ -57,8 +58,7 @@ def binned_differences(
     """
     p, difference = probabilities.flatten(2), apart(probabilities, target).flatten(2)
     # one number after another is added to a bin: single precision would lose the last ones
-    # (Apple's GPUs have no other)
-    precision = torch.float32 if p.device.type == "mps" else torch.float64
+    precision = summing_dtype(p)
     if weight is None:
         mass = torch.ones_like(p)
     else:

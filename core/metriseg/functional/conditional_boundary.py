@@ -11,11 +11,10 @@ from torch.nn import functional as nnf
 
 from metriseg.functional.embedding import unit_vectors
 from metriseg.functional.pixel import cross_entropy
+from metriseg.neighbours import largest_along
 from metriseg.offsets import window
 
 __all__ = ["conditional_boundary", "label_boundary", "local_class_mean", "neighbour_similarity"]
-
-_RUNNING_MAXIMUM = {1: nnf.max_pool1d, 2: nnf.max_pool2d, 3: nnf.max_pool3d}
 
 
 Pair = tuple[Tensor, Tensor]
@@ -85,11 +84,8 @@ def label_boundary(labels: Tensor, valid: Tensor, width: int) -> Tensor:
 
 def _running_maximum(values: Tensor, width: int) -> Tensor:
     """The maximum over a square window, one axis after the other."""
-    dimensions = values.ndim - 2
-    for axis in range(dimensions):
-        side = [2 * width + 1 if other == axis else 1 for other in range(dimensions)]
-        margin = [width if other == axis else 0 for other in range(dimensions)]
-        values = _RUNNING_MAXIMUM[dimensions](values, side, stride=1, padding=margin)
+    for axis in range(values.ndim - 2):
+        values = largest_along(values, axis, width)
     return values
 
 

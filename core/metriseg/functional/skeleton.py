@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
-from torch.nn import functional as nnf
 
 from metriseg.distances import distance_transform
 from metriseg.functional.region import ratio, shortfall
+from metriseg.neighbours import MAX_POOL, largest_along
 
 __all__ = [
     "CenterlineSums",
@@ -31,8 +31,6 @@ __all__ = [
     "soft_skeleton",
     "tubed_skeleton",
 ]
-
-_MAX_POOL = {1: nnf.max_pool1d, 2: nnf.max_pool2d, 3: nnf.max_pool3d}
 
 
 def soft_skeleton(values: Tensor, iterations: int) -> Tensor:
@@ -230,23 +228,14 @@ def _skeletonize() -> Any:
 
 def _eroded(values: Tensor) -> Tensor:
     """The least value of a pixel and its neighbours along the axes."""
-    pool, axes = _MAX_POOL[values.ndim - 2], range(values.ndim - 2)
     negative = -values
-    along = [
-        pool(
-            negative,
-            [3 if other == axis else 1 for other in axes],
-            stride=1,
-            padding=[int(other == axis) for other in axes],
-        )
-        for axis in axes
-    ]
+    along = [largest_along(negative, axis, 1) for axis in range(values.ndim - 2)]
     return -functools.reduce(torch.maximum, along)
 
 
 def _dilated(values: Tensor) -> Tensor:
     """The largest value of a pixel and all its neighbours."""
-    largest: Tensor = _MAX_POOL[values.ndim - 2](values, 3, stride=1, padding=1)
+    largest: Tensor = MAX_POOL[values.ndim - 2](values, 3, stride=1, padding=1)
     return largest
 
 

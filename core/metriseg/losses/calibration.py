@@ -10,7 +10,6 @@ from metriseg import functional as F
 from metriseg import validation
 from metriseg.batch import Activation, Batch
 from metriseg.losses.base import OverlapLoss, PixelLoss
-from metriseg.losses.difference import measure
 from metriseg.losses.pixel import cross_entropies
 from metriseg.options import GroupOptions, LossOptions
 from metriseg.reduction import counted_classes
@@ -63,9 +62,7 @@ class NeighborAwareCalibrationLoss(PixelLoss):
     ) -> None:
         super().__init__(**options)
         self.penalty_weight = validation.number("penalty_weight", penalty_weight, low=0.0)
-        self.window = validation.whole_number("window", window, low=1)
-        if self.window % 2 == 0:
-            raise ValueError(f"window must be odd, to have a pixel in its middle, got {window}")
+        self.window = validation.odd_number("window", window, low=1)
         validation.one_of("norm", norm, ("l1", "l2"))
         self.norm = norm
 
@@ -129,7 +126,7 @@ class AverageCalibrationLoss(OverlapLoss):
             batch.probabilities,
             batch.target,
             self.bins,
-            measure(batch),
+            batch.finest_weight,
             soft=self.binning == "soft",
         )
         if not self.per_image:

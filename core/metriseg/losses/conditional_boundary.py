@@ -79,9 +79,7 @@ class ConditionalBoundaryLoss(SegmentationLoss):
         **options: Unpack[LossOptions],
     ) -> None:
         super().__init__(**options)
-        self.window = validation.whole_number("window", window, low=3)
-        if self.window % 2 == 0:
-            raise ValueError(f"window must be odd, it has a pixel in the middle, got {window}")
+        self.window = validation.odd_number("window", window, low=3)
         self.center_weight = validation.number("center_weight", center_weight, low=0.0)
         self.pair_weight = validation.number("pair_weight", pair_weight, low=0.0)
         self.classification_weight = validation.number(

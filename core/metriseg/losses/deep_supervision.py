@@ -124,11 +124,6 @@ class DeepSupervisionLoss(LossWrapper):
             values.append(share * self.called(level, *resized, seen, each_features[k]))
         return _added(values)
 
-    def called(self, logits: Any, target: Any, weight: Any, maps: Any, features: Any) -> Tensor:
-        """The value of one level."""
-        value: Tensor = self.loss(logits, target, weight=weight, maps=maps, features=features)
-        return value
-
     def shares(self, levels: int) -> list[float]:
         """What multiplies the value of every level.
 
@@ -171,10 +166,9 @@ class DeepSupervisionLoss(LossWrapper):
                 f" logits, or be one of classes, (N, C, *S) or (N, C), got {tuple(weight.shape)}"
             )
         if not target.is_floating_point() or self.soft_labels == "nearest":
-            if weight is None or _is_of_images(weight, target, level):
-                return nearest(target, size), weight
-            return nearest(target, size), nearest(weight, size)
-        if weight is not None and _is_of_images(weight, target, level):
+            resized = weight if weight is None or whole else nearest(weight, size)
+            return nearest(target, size), resized
+        if weight is not None and whole:
             weight = weight.view(*weight.shape, *[1] * len(size)).expand_as(target)
         return averaged(target, weight, size)
 

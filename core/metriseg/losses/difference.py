@@ -51,11 +51,6 @@ class DifferenceLoss(OverlapLoss):
         return self.distance(s, *differences), self.counted(s)
 
 
-def measure(batch: Batch) -> Tensor | None:
-    """What a pixel weighs, ``(N, *S)``, or every class at it, ``(N, C, *S)``; None for all ones."""
-    return batch.weight if batch.annotation is None else batch.annotation
-
-
 class DicePlusPlusLoss(DifferenceLoss):
     r"""Dice++ loss: a Dice loss that forgives errors the network isn't sure of.
 
@@ -85,7 +80,9 @@ class DicePlusPlusLoss(DifferenceLoss):
         self.gamma = validation.number("gamma", gamma, low=1.0)
 
     def differences(self, batch: Batch) -> tuple[Tensor, ...]:
-        return (F.powered_errors(batch.probabilities, batch.target, self.gamma, measure(batch)),)
+        return (
+            F.powered_errors(batch.probabilities, batch.target, self.gamma, batch.finest_weight),
+        )
 
     def distance(self, s: RegionStatistics, *differences: Tensor) -> Tensor:
         (wrong,) = differences
@@ -131,7 +128,9 @@ class NoiseRobustDiceLoss(DifferenceLoss):
 
     def differences(self, batch: Batch) -> tuple[Tensor, ...]:
         return (
-            F.powered_difference(batch.probabilities, batch.target, self.gamma, measure(batch)),
+            F.powered_difference(
+                batch.probabilities, batch.target, self.gamma, batch.finest_weight
+            ),
         )
 
     def distance(self, s: RegionStatistics, *differences: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 from metriseg import functional as F
 from metriseg import validation
 from metriseg.batch import Batch
-from metriseg.losses.difference import DifferenceLoss, DifferenceOptions, measure
+from metriseg.losses.difference import DifferenceLoss, DifferenceOptions
 from metriseg.losses.region import TVERSKY_SYNONYMS
 from metriseg.options import RegionOptions
 from metriseg.statistics import RegionStatistics
@@ -35,7 +35,7 @@ class _SoftMasksLoss(DifferenceLoss):
         self.form = form
 
     def differences(self, batch: Batch) -> tuple[Tensor, ...]:
-        return (F.absolute_difference(batch.probabilities, batch.target, measure(batch)),)
+        return (F.absolute_difference(batch.probabilities, batch.target, batch.finest_weight),)
 
 
 class JaccardMetricLoss(_SoftMasksLoss):
@@ -147,7 +147,7 @@ class TverskySemimetricLoss(_SoftMasksLoss):
         self.fn_weight = validation.number("fn_weight", fn_weight, low=0.0)
 
     def differences(self, batch: Batch) -> tuple[Tensor, ...]:
-        return F.one_sided_differences(batch.probabilities, batch.target, measure(batch))
+        return F.one_sided_differences(batch.probabilities, batch.target, batch.finest_weight)
 
     def distance(self, s: RegionStatistics, *differences: Tensor) -> Tensor:
         above, below = differences

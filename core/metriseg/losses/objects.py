@@ -19,6 +19,7 @@ from metriseg.losses.base import OverlapLoss, RegionLoss
 from metriseg.losses.combination import CombinedLoss
 from metriseg.losses.region import DiceLoss
 from metriseg.options import ClassesOption, LossOptions, PerImageOption, RegionOptions
+from metriseg.reduction import nothing_of
 from metriseg.statistics import RegionStatistics, short_of_one
 
 __all__ = ["BlobLoss", "ConnectedComponentLoss"]
@@ -158,7 +159,7 @@ class _ObjectLoss(OverlapLoss):
         sums = values.new_zeros(groups * classes).index_add(0, cell, values)
         counts = sums.detach().new_zeros(len(sums)).index_add(0, cell, torch.ones_like(values))
         means = (sums / counts.clamp(min=1)).view(groups, classes)
-        return means + batch.logits.flatten()[:0].sum(), (counts > 0).view(groups, classes)
+        return means + nothing_of(batch.logits), (counts > 0).view(groups, classes)
 
     def _rows(self, batch: Batch) -> _Rows:
         factors = self.class_factors(batch)

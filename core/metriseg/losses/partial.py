@@ -13,7 +13,7 @@ from metriseg import validation
 from metriseg.batch import Activation, Batch
 from metriseg.losses.base import PixelLoss, RegionLoss
 from metriseg.losses.label_sets import LabelSets, checked_label_sets, members, telling
-from metriseg.losses.pixel import seen_log_probabilities
+from metriseg.losses.pixel import ClassSumLoss, seen_log_probabilities
 from metriseg.options import (
     ClassesOption,
     LossOptions,
@@ -25,7 +25,7 @@ from metriseg.options import (
     SmoothOption,
     StatisticsOptions,
 )
-from metriseg.reduction import beside_classes, mean
+from metriseg.reduction import beside_classes
 from metriseg.statistics import RegionStatistics, has_label_logs
 
 __all__ = [
@@ -107,7 +107,7 @@ class MarginalCrossEntropyLoss(PixelLoss):
         return torch.where(tells.squeeze(1), values, 0.0)
 
 
-class ExclusionCrossEntropyLoss(PixelLoss):
+class ExclusionCrossEntropyLoss(ClassSumLoss):
     r"""Exclusion cross-entropy: a price for probability on classes that a pixel can't be.
 
     .. math:: \ell = \sum_{c \notin g} w_c \ln(1 + p_c)
@@ -141,7 +141,6 @@ class ExclusionCrossEntropyLoss(PixelLoss):
     """
 
     activations: ClassVar[tuple[Activation, ...]] = EXCLUSIVE
-    weighs_classes: ClassVar[bool] = True
 
     def __init__(self, label_sets: LabelSets = None, **options: Unpack[LossOptions]) -> None:
         super().__init__(**options)
@@ -152,16 +151,7 @@ class ExclusionCrossEntropyLoss(PixelLoss):
         if not batch.has_labels:
             members(batch)
         costs = F.exclusion_cross_entropy(batch.probabilities, batch.masks)
-        factors = self.class_factors(batch)
-        costs = costs if factors is None else costs * beside_classes(factors, costs)
-        if batch.annotation is None:
-            return costs.sum(1)
-        return mean((costs * batch.annotation).sum(1), self.annotated_mass(batch))
-
-    def annotated_mass(self, batch: Batch) -> Tensor:
-        # a sum of all classes, whatever the label
-        assert batch.annotation is not None
-        return batch.annotation.mean(1)
+        return self.sum_over_classes(costs, batch)
 
 
 class MarginalOptions(

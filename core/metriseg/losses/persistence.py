@@ -16,7 +16,7 @@ from metriseg.batch import Batch
 from metriseg.losses.base import TableLoss
 from metriseg.losses.pixel import alpha_in, focal_alpha, focal_values
 from metriseg.options import LossOptions, Reduction
-from metriseg.reduction import counted_classes, pixel_mass, reduce_pixels
+from metriseg.reduction import counted_classes, nothing_of, pixel_mass, reduce_pixels
 from metriseg.statistics import RegionStatistics
 
 __all__ = ["TopologicalLoss", "TopologyAwareFocalLoss"]
@@ -84,7 +84,7 @@ class _PersistenceLoss(TableLoss):
         factors = self.class_factors(batch)
         if factors is not None:
             counted = counted & (factors > 0)
-        nothing = batch.logits.flatten()[:0].sum()
+        nothing = nothing_of(batch.logits)
         truth = masks.cpu().numpy()
         values = [
             self._distance(shown[n, c], truth[n, c]) if looked_at else nothing

@@ -146,11 +146,11 @@ def cross_entropy_mass(loss: SegmentationLoss, batch: Batch, normalize: Normaliz
     if met is not None:
         return (met if batch.measure is None else met * batch.measure).sum()
     assert factors is not None
-    if batch.one_vs_rest and batch.annotation is not None:
-        met = (batch.annotation * beside_classes(factors, batch.annotation)).sum(1)
-        return met.sum() / loss.num_included(batch)
     if batch.one_vs_rest:
-        return pixel_mass(batch) * factors.sum() / loss.num_included(batch)
+        total = pixel_mass(batch) * factors.sum()
+        if batch.annotation is not None:
+            total = (batch.annotation * beside_classes(factors, batch.annotation)).sum()
+        return total / loss.num_included(batch)
     if batch.has_labels:
         met = factors[batch.target]
     else:
@@ -262,9 +262,8 @@ class CrossEntropyLoss(PixelLoss):
                 f" a class), got {batch.num_classes} exclusive classes: these have weights of"
                 " classes"
             )
-        measure = batch.weight if batch.annotation is None else batch.annotation
         values = F.balanced_cross_entropy(
-            batch.log_probabilities, batch.log_complements, batch.target, measure
+            batch.log_probabilities, batch.log_complements, batch.target, batch.finest_weight
         )
         return self.mean_over_classes(values, batch)
 
@@ -357,12 +356,11 @@ class TopKLoss(PixelLoss):
             entropies = F.binary_cross_entropy(
                 batch.log_probabilities, batch.log_complements, batch.target
             )
-            if batch.annotation is not None:
-                total = (entropies * batch.annotation)[
-                    :, batch.num_classes - self.num_included(batch) :
-                ].sum(1)
-                return mean(total / self.num_included(batch), self.annotated_mass(batch))
-            return entropies[:, batch.num_classes - self.num_included(batch) :].mean(1)
+            included = self.num_included(batch)
+            if batch.annotation is None:
+                return entropies[:, batch.num_classes - included :].mean(1)
+            total = (entropies * batch.annotation)[:, batch.num_classes - included :].sum(1)
+            return mean(total / included, self.annotated_mass(batch))
         return F.cross_entropy(seen_log_probabilities(batch), batch.target)
 
 
@@ -485,7 +483,26 @@ class DistanceMapCrossEntropyLoss(DistanceLoss):
         )
 
 
-class MimeLoss(PixelLoss):
+class ClassSumLoss(PixelLoss):
+    """A pixel's value is the sum of what all classes cost, whatever its label."""
+
+    weighs_classes: ClassVar[bool] = True
+
+    def sum_over_classes(self, values: Tensor, batch: Batch) -> Tensor:
+        """``(N, *S)``: the weighted sum of ``(N, C, *S)``."""
+        factors = self.class_factors(batch)
+        if factors is not None:
+            values = values * beside_classes(factors, values)
+        if batch.annotation is None:
+            return values.sum(1)
+        return mean((values * batch.annotation).sum(1), self.annotated_mass(batch))
+
+    def annotated_mass(self, batch: Batch) -> Tensor:
+        assert batch.annotation is not None
+        return batch.annotation.mean(1)
+
+
+class MimeLoss(ClassSumLoss):
     r"""Mime loss: a linear loss whose gradient mimics that of Dice.
 
     .. math:: \ell = \sum_c w_c\, \omega_c\, p_c, \qquad \omega = -a\,t + b\,(1 - t)
@@ -507,8 +524,6 @@ class MimeLoss(PixelLoss):
     tensor(-1.9000)
     """
 
-    weighs_classes: ClassVar[bool] = True
-
     def __init__(self, a: float = 1.9, b: float = 0.1, **options: Unpack[LossOptions]) -> None:
         super().__init__(**options)
         self.a = validation.number("a", a, low=0.0, open_low=True)
@@ -521,21 +536,11 @@ class MimeLoss(PixelLoss):
         alike = self.class_factors(batch) is None and batch.annotation is None
         return alike and has_label_logs(batch)
 
-    def annotated_mass(self, batch: Batch) -> Tensor:
-        # a sum of all classes, whatever the label
-        assert batch.annotation is not None
-        return batch.annotation.mean(1)
-
     def evaluate(self, batch: Batch) -> Tensor:
-        factors = self.class_factors(batch)
         if self._is_of_labels(batch):
             return F.mime_of_label(label_log_probabilities(batch).exp(), self.a, self.b)
         values = F.mime(batch.probabilities, batch.target, self.a, self.b)
-        if batch.annotation is not None:
-            values = values * batch.annotation
-            weighted = values if factors is None else values * beside_classes(factors, values)
-            return mean(weighted.sum(1), self.annotated_mass(batch))
-        return (values if factors is None else values * beside_classes(factors, values)).sum(1)
+        return self.sum_over_classes(values, batch)
 
 
 class NegativeMimeLoss(PixelLoss):

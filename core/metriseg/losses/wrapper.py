@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from metriseg.losses.base import SegmentationLoss
 
@@ -36,3 +36,8 @@ class LossWrapper(nn.Module):
     def wrapped(self) -> Any:
         """The loss inside, also of several wrappers."""
         return self.loss.wrapped if isinstance(self.loss, LossWrapper) else self.loss
+
+    def called(self, logits: Any, target: Any, weight: Any, maps: Any, features: Any) -> Tensor:
+        """The value of the loss inside; a framework's class calls it in its own words."""
+        value: Tensor = self.loss(logits, target, weight=weight, maps=maps, features=features)
+        return value
