@@ -77,12 +77,12 @@ def _of_objects(
     w: Array,
     domains: Callable[[list[set[Pixel]], list[Pixel]], list[tuple[set[Pixel], list[Pixel]]]],
     *,
-    region: Region,
-    connectivity: int,
-    class_weight: list[float] | None,
-    include_background: bool,
-    per_image: bool,
-    reduction: str,
+    region: Region = dice,
+    connectivity: int = 1,
+    class_weight: list[float] | None = None,
+    include_background: bool = False,
+    per_image: bool = True,
+    reduction: str = "mean",
     named: Array | None = None,
 ) -> float | Array:
     """``domains`` says, of objects and valid pixels, which object is compared on which pixels."""
@@ -117,19 +117,7 @@ def _of_objects(
 
 
 def blob(
-    p: Array,
-    t: Array,
-    w: Array,
-    *,
-    z: Array,
-    exclusive: bool,
-    region: Region = dice,
-    connectivity: int = 1,
-    class_weight: list[float] | None = None,
-    include_background: bool = False,
-    per_image: bool = True,
-    reduction: str = "mean",
-    named: Array | None = None,
+    p: Array, t: Array, w: Array, *, z: Array, exclusive: bool, **policy: Any
 ) -> float | Array:
     def domains(
         objects: list[set[Pixel]], valid: list[Pixel]
@@ -139,19 +127,7 @@ def blob(
             for one in objects
         ]
 
-    return _of_objects(
-        p,
-        t,
-        w,
-        domains,
-        region=region,
-        connectivity=connectivity,
-        class_weight=class_weight,
-        include_background=include_background,
-        per_image=per_image,
-        reduction=reduction,
-        named=named,
-    )
+    return _of_objects(p, t, w, domains, **policy)
 
 
 def connected_component(
@@ -161,15 +137,9 @@ def connected_component(
     *,
     z: Array,
     exclusive: bool,
-    region: Region = dice,
-    connectivity: int = 1,
     spacing: Sequence[float] | None = None,
     classes: str = "all",
-    class_weight: list[float] | None = None,
-    include_background: bool = False,
-    per_image: bool = True,
-    reduction: str = "mean",
-    named: Array | None = None,
+    **policy: Any,
 ) -> float | Array:
     steps = (1.0,) * (p.ndim - 2) if spacing is None else spacing
 
@@ -181,19 +151,7 @@ def connected_component(
         owner = {u: nearest(u, objects, steps) for u in valid}
         return [(one, [u for u in valid if owner[u] == k]) for k, one in enumerate(objects)]
 
-    return _of_objects(
-        p,
-        t,
-        w,
-        domains,
-        region=region,
-        connectivity=connectivity,
-        class_weight=class_weight,
-        include_background=include_background,
-        per_image=per_image,
-        reduction=reduction,
-        named=named,
-    )
+    return _of_objects(p, t, w, domains, **policy)
 
 
 #: Name of the loss -> its oracle.

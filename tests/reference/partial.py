@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from reference.oracle import Array, class_factors
+from reference.oracle import Array, class_factors, table_loss
 
 
 def _sets(t_u: Array) -> list[int]:
@@ -159,65 +159,31 @@ def leaf_dice(
     *,
     exclusive: bool = True,
     power: float = 2.0,
-    class_weight: list[float] | None = None,
-    include_background: bool = True,
     smooth: Any = 1e-5,
-    classes: str = "all",
-    per_image: bool = True,
-    reduction: str = "mean",
+    **policy: Any,
 ) -> float | Array:
-    def columns(images: list[int]) -> list[tuple[int, float, bool]]:
-        found = []
-        for c in range(p.shape[1]):
-            overlap, predicted, there, mass = 0.0, 0.0, 0.0, 0.0
-            for n in images:
-                for u in range(p.shape[2]):
-                    if w[n, u] == 0:
-                        continue
-                    mass += w[n, u]
-                    predicted += w[n, u] * p[n, c, u] ** power
-                    if _sets(t[n, :, u]) == [c]:
-                        overlap += w[n, u] * p[n, c, u]
-                        there += w[n, u]
-            value = 1 - _smoothed(2 * overlap, predicted + there, smooth)
-            found.append((c, value, mass > 0 and (classes == "all" or there > 0)))
-        return found
+    certain = np.zeros_like(t)
+    for n, u in np.ndindex(w.shape):
+        group = _sets(t[n, :, u])
+        if len(group) == 1:
+            certain[n, group[0], u] = 1.0
 
-    factors = class_factors(p.shape[1], class_weight, include_background)
-    return _table(_groups(p, per_image), columns, p.shape[1], factors, reduction)
+    def value(p_c: Array, there: Array, weights: Array) -> float:
+        overlap = sum(weights * p_c * there)
+        return 1 - _smoothed(2 * overlap, sum(weights * p_c**power) + sum(weights * there), smooth)
+
+    return table_loss(value, p, certain, w, **policy)
 
 
 def exclusion_dice(
-    p: Array,
-    t: Array,
-    w: Array,
-    *,
-    exclusive: bool = True,
-    class_weight: list[float] | None = None,
-    include_background: bool = True,
-    classes: str = "all",
-    per_image: bool = True,
-    reduction: str = "mean",
+    p: Array, t: Array, w: Array, *, exclusive: bool = True, **policy: Any
 ) -> float | Array:
-    def columns(images: list[int]) -> list[tuple[int, float, bool]]:
-        found = []
-        for c in range(p.shape[1]):
-            overlap, predicted, excluded, mass = 0.0, 0.0, 0.0, 0.0
-            for n in images:
-                for u in range(p.shape[2]):
-                    if w[n, u] == 0:
-                        continue
-                    mass += w[n, u]
-                    predicted += w[n, u] * p[n, c, u]
-                    if c not in _sets(t[n, :, u]):
-                        overlap += w[n, u] * p[n, c, u]
-                        excluded += w[n, u]
-            value = 2 * overlap / (predicted + excluded) if predicted + excluded else 0.0
-            found.append((c, value, mass > 0 and (classes == "all" or excluded < mass)))
-        return found
+    def value(p_c: Array, possible: Array, weights: Array) -> float:
+        excluded = weights * (possible != 1)
+        total = sum(weights * p_c) + sum(excluded)
+        return 2 * sum(excluded * p_c) / total if total else 0.0
 
-    factors = class_factors(p.shape[1], class_weight, include_background)
-    return _table(_groups(p, per_image), columns, p.shape[1], factors, reduction)
+    return table_loss(value, p, t, w, **policy)
 
 
 #: Name of the loss -> its oracle.
